@@ -1,0 +1,82 @@
+"""The crop: one affine warp from a photograph to the network's input, and back (spec/protocol.md, Geometry).
+
+All sizes are (height, width) in pixels; points are (x, y); angles are degrees, positive turning x towards y
+(clockwise on screen, since y points down).
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORE_LABEL = 255
+
+
+class CropBox(NamedTuple):
+    """What part of a photograph a crop shows: its centre (x, y) and its extent (width, height), float32 pixels."""
+
+    center: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+
+def crop_box(image_size: tuple[int, int], crop_size: tuple[int, int]) -> CropBox:
+    """Return the box of the whole photograph, extended on one side to the crop's aspect ratio."""
+    height, width = image_size[0] - 1, image_size[1] - 1
+    center = np.array([width / 2, height / 2], dtype=np.float32)
+    aspect = crop_size[1] / crop_size[0]
+    scale = (width, width / aspect) if width > aspect * height else (aspect * height, height)
+    # A one-pixel photograph would have a box without extent, which no affine transform can map.
+    return CropBox(center, np.maximum(np.array(scale, dtype=np.float32), np.float32(1e-3)))
+
+
+def affine_matrix(
+    box: CropBox, crop_size: tuple[int, int], rotation: float = 0.0, *, inverse: bool = False
+) -> NDArray[np.float64]:
+    """Return the 2 x 3 matrix that takes photograph coordinates to crop coordinates (or back, if `inverse`).
+
+    Three points fix it: the centre, the middle of the upper edge, and the point that completes their right
+    angle. Only the width of the box counts; its height follows from the crop's aspect ratio.
+    """
+    angle = np.deg2rad(rotation)
+    half_width = float(box.scale[0]) / 2
+    up = np.array([half_width * np.sin(angle), -half_width * np.cos(angle)])
+    source = _right_angle(box.center, box.center + up)
+    crop_center = np.array([crop_size[1] / 2, crop_size[0] / 2])
+    target = _right_angle(crop_center, crop_center + np.array([0.0, -crop_size[1] / 2]))
+    return cv2.getAffineTransform(target, source) if inverse else cv2.getAffineTransform(source, target)
+
+
+def _right_angle(a: NDArray, b: NDArray) -> NDArray[np.float32]:
+    """Return points a, b and the third that makes a right angle at b, as float32 rows."""
+    points = np.zeros((3, 2), dtype=np.float32)
+    points[0], points[1] = a, b
+    difference = points[0] - points[1]
+    points[2] = points[1] + np.array([-difference[1], difference[0]], dtype=np.float32)
+    return points
+
+
+def warp_image(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], crop_size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the crop of an image (H, W, 3), linear, black outside the photograph."""
+    return cv2.warpAffine(image, matrix, crop_size[::-1], flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+
+
+def warp_label(
+    label: NDArray[np.uint8], matrix: NDArray[np.float64], crop_size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the crop of a label map (H, W), nearest, ignored outside the photograph."""
+    return cv2.warpAffine(
+        label, matrix, crop_size[::-1], flags=cv2.INTER_NEAREST, borderValue=(IGNORE_LABEL,)
+    )
+
+
+def warp_back(
+    prediction: NDArray[np.uint8], inverse: NDArray[np.float64], image_size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return a predicted crop (h, w) at the photograph's own size, nearest, class 0 outside the crop.
+
+    `inverse` comes from `affine_matrix(..., inverse=True)`.
+    """
+    return cv2.warpAffine(prediction, inverse, image_size[::-1], flags=cv2.INTER_NEAREST, borderValue=(0,))
