@@ -1,0 +1,74 @@
+"""Class-distribution guidance: predict how each class spreads over rows and columns, and re-weight by it."""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modules.layers import conv_bn_act, conv_bn_act_1d, leaky_relu
+
+
+class AxisBranch(nn.Module):
+    """What both axes do with their strip of features: predict the classes along it, and an attention strip."""
+
+    def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.reduce = conv_bn_act_1d(in_channels, channels, 3)
+        self.distribution = nn.Sequential(
+            conv_bn_act_1d(channels, channels, 3), nn.Conv1d(channels, num_classes, 1)
+        )
+        self.attention = nn.Sequential(
+            conv_bn_act_1d(channels, in_channels, 7), nn.Conv1d(in_channels, in_channels, 1)
+        )
+
+    def forward(self, strip: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, in_channels, L) to distribution (N, K, L) and attention (N, in_channels, L), both in 0..1."""
+        strip = self.reduce(strip)
+        return torch.sigmoid(self.distribution(strip)), torch.sigmoid(self.attention(strip))
+
+
+class ClassDistributionGuidance(nn.Module):
+    """Re-weight a map by attention along its rows and columns that was learned by predicting class distributions.
+
+    `bins` = (rows, columns): into how many the map is pooled. They belong to the training size, whatever the size
+    of a later input, because the 1-D convolutions learned their scale.
+    """
+
+    def __init__(self, channels: int, num_classes: int, bins: tuple[int, int]) -> None:
+        super().__init__()
+        self.row_bins, self.column_bins = bins
+        self.rows = AxisBranch(channels, 256, num_classes)
+        self.columns = AxisBranch(channels, 256, num_classes)
+        self.class_gate = nn.Parameter(torch.ones(num_classes))
+        self.balance = nn.Sequential(
+            OrderedDict(
+                reduce=nn.Conv2d(num_classes, 256, 1, bias=False),
+                act=leaky_relu(),
+                expand=nn.Conv2d(256, channels, 1, bias=False),
+            )
+        )
+        self.merge = nn.Sequential(
+            conv_bn_act(2 * channels, channels, 3), conv_bn_act(channels, channels, 1)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map (N, C, H, W) to the guided map of the same shape and the class distributions, in 0..1, over rows
+        (N, K, row bins) and columns (N, K, column bins)."""
+        row_distribution, row_attention = self.rows(
+            F.adaptive_avg_pool2d(x, (self.row_bins, 1)).squeeze(3)
+        )
+        column_distribution, column_attention = self.columns(
+            F.adaptive_avg_pool2d(x, (1, self.column_bins)).squeeze(2)
+        )
+        row_attention = _stretch(row_attention, x.shape[2])[:, :, :, None]
+        column_attention = _stretch(column_attention, x.shape[3])[:, :, None, :]
+        balance = torch.sigmoid(self.balance(self.class_gate[None, :, None, None]))
+        guidance = (1 - balance) ** 2 * column_attention + balance**2 * row_attention
+        merged = self.merge(torch.cat([x + x * guidance, guidance], dim=1))
+        return merged, row_distribution, column_distribution
+
+
+def _stretch(strip: Tensor, length: int) -> Tensor:
+    """Resize a strip (N, C, L) to (N, C, length); equals the bilinear resize of it as a one-pixel-wide map."""
+    return F.interpolate(strip, size=length, mode="linear", align_corners=True)

@@ -1,0 +1,35 @@
+"""Context alignment: the deepest map meets its own 3 x 3 summary."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modules.channel_enhancement import ChannelEnhancement
+from modules.layers import conv_bn_act, resize
+from modules.spatial_enhancement import SpatialCompensation, flow_head, warp
+
+
+class ContextAlignment(nn.Module):
+    """Pool a map to 3 x 3, enhance map and summary, warp the summary onto the map, and merge them."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.summary = nn.Sequential(
+            conv_bn_act(in_channels, in_channels, 1), conv_bn_act(in_channels, channels, 3)
+        )
+        self.adapt = nn.Sequential(
+            conv_bn_act(in_channels, in_channels, 1), conv_bn_act(in_channels, channels, 3)
+        )
+        self.channel_enhancement = ChannelEnhancement(channels)
+        self.flow = nn.Sequential(
+            conv_bn_act(2 * channels, channels, 3), nn.Dropout2d(0.1), flow_head(channels)
+        )
+        self.compensation = SpatialCompensation(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
+        high = self.summary(F.adaptive_avg_pool2d(x, 3))
+        low = self.adapt(x)
+        low, high = self.channel_enhancement(low, high)
+        flow = self.flow(torch.cat([low, resize(high, low.shape[-2:])], dim=1))
+        return self.compensation(low, warp(high, flow))

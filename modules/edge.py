@@ -1,0 +1,25 @@
+"""Edge branch: find the borders between parts, and let the map be strongest there."""
+
+import torch
+from torch import Tensor, nn
+
+from modules.layers import classifier, conv_bn_act
+
+
+class EdgeBranch(nn.Module):
+    """Predict edges from the refined map and C2, and double the edge features where an edge is found."""
+
+    def __init__(self, detail_channels: int, channels: int) -> None:
+        super().__init__()
+        self.detail = conv_bn_act(detail_channels, 64, 3)
+        self.combine = conv_bn_act(channels + 64, channels, 3)
+        self.classifier = classifier(channels, 2)
+        self.merge = conv_bn_act(2 * channels, channels, 3)
+
+    def forward(self, x: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
+        """Map x (N, C, H, W) and C2 (`detail`, same height and width) to the sharpened map (N, C, H, W) and the
+        edge logits (N, 2, H, W): channel 0 no edge, channel 1 edge."""
+        features = self.combine(torch.cat([x, self.detail(detail)], dim=1))
+        logits = self.classifier(features)
+        is_edge = logits.argmax(dim=1, keepdim=True).to(features.dtype)
+        return self.merge(torch.cat([x, features * (1 + is_edge)], dim=1)), logits

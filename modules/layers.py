@@ -1,0 +1,38 @@
+"""The small layers that every module shares."""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NEGATIVE_SLOPE = 0.01
+
+
+def conv_bn_act(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
+    """Return convolution (no bias, same padding) -> BatchNorm -> LeakyReLU: (N, in, H, W) -> (N, out, H, W)."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(out_channels), act=leaky_relu()))
+
+
+def conv_bn_act_1d(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
+    """Return the 1-D form of `conv_bn_act`: (N, in, L) -> (N, out, L)."""
+    conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm1d(out_channels), act=leaky_relu()))
+
+
+def classifier(in_channels: int, num_classes: int) -> nn.Sequential:
+    """Return Dropout2d -> 1 x 1 convolution with bias: the last step of every head."""
+    conv = nn.Conv2d(in_channels, num_classes, 1)
+    return nn.Sequential(OrderedDict(dropout=nn.Dropout2d(0.1), conv=conv))
+
+
+def leaky_relu() -> nn.LeakyReLU:
+    """Return the activation of everything outside the backbone; always fed by a layer that does not need
+    its output again, so it may overwrite it."""
+    return nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
+
+
+def resize(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Resize a map (N, C, H, W) to `size` = (height, width), bilinear with aligned corners."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)

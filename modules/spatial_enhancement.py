@@ -1,0 +1,47 @@
+"""Spatial enhancement: warp one map onto another, weigh where they differ, add (the paper's second idea)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modules.layers import conv_bn_act
+
+
+class SpatialCompensation(nn.Module):
+    """Subtract two aligned maps, turn the difference into a weight per pixel, and add both, so weighted."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.difference = conv_bn_act(channels, channels, 3)
+        self.dropout = nn.Dropout2d(0.1)
+        self.weight = nn.Conv2d(channels, 1, 3, padding=1, bias=False)
+
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        """Merge two maps (N, C, H, W) into one of the same shape."""
+        weight = torch.sigmoid(self.weight(self.dropout(self.difference(high - low))))
+        return high * (1 + weight) + low * (2 - weight)
+
+
+def flow_head(channels: int) -> nn.Conv2d:
+    """Return the convolution that ends in a flow field: (N, channels, H, W) -> (N, 2, H, W)."""
+    return nn.Conv2d(channels, 2, 3, padding=1, bias=False)
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Sample features (N, C, h, w), of any size, at the flow field's positions.
+
+    The flow (N, 2, H, W), x first, is divided by the output's (W, H) and added to a base grid over [-1, 1]: a flow
+    of 1 moves about half an output pixel. That is how the published weights were trained. Bilinear, zeros
+    outside. Half-precision inputs are sampled in float32, the result returns in the type of `features`.
+
+    Returns (N, C, H, W).
+    """
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    height, width = flow.shape[-2:]
+    # float32 also for float64 inputs: the recorded numbers of the published network have this rounding.
+    x = torch.linspace(-1, 1, width, dtype=torch.float32, device=flow.device).to(dtype)
+    y = torch.linspace(-1, 1, height, dtype=torch.float32, device=flow.device).to(dtype)
+    flow = flow.to(dtype)
+    grid = torch.stack((x + flow[:, 0] / width, y[:, None] + flow[:, 1] / height), dim=-1)
+    sampled = F.grid_sample(features.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return sampled.to(features.dtype)

@@ -1,0 +1,82 @@
+"""The backbone: a dilated ResNet with a deep stem (He et al. 2016; stem of Inception, dilation of DeepLab)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+class Bottleneck(nn.Module):
+    """1 x 1 reduce, 3 x 3 (which carries stride and dilation), 1 x 1 expand by four, plus the shortcut."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, planes: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        out_channels = planes * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = _conv3x3(planes, planes, stride, dilation)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, 4 planes, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        out = self.bn3(self.conv3(out))
+        return F.relu(out + shortcut, inplace=True)
+
+
+class ResNet(nn.Module):
+    """ResNet-50 or -101 with a stem of three 3 x 3 convolutions and output stride 16.
+
+    Tensor names are those of the ImageNet weights that exist for it (`resnet101-imagenet.pth`).
+    """
+
+    def __init__(self, depth: int = 101) -> None:
+        """Raise ValueError for a depth other than 50 and 101."""
+        super().__init__()
+        if depth not in BLOCKS:
+            raise ValueError(f"backbone depth {depth} is not available; choose one of {sorted(BLOCKS)}")
+        self.conv1 = _conv3x3(3, 64, stride=2)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.conv2 = _conv3x3(64, 64)
+        self.bn2 = nn.BatchNorm2d(64)
+        self.conv3 = _conv3x3(64, 128)
+        self.bn3 = nn.BatchNorm2d(128)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        blocks = BLOCKS[depth]
+        self.layer1 = _stage(128, 64, blocks[0])
+        self.layer2 = _stage(256, 128, blocks[1], stride=2)
+        self.layer3 = _stage(512, 256, blocks[2], stride=2)
+        self.layer4 = _stage(1024, 512, blocks[3], dilation=2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Map images (N, 3, H, W) to C2 (256 channels, 1/4), C3 (512, 1/8), C4 (1024, 1/16), C5 (2048, 1/16)."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        x = F.relu(self.bn3(self.conv3(x)), inplace=True)
+        c2 = self.layer1(self.maxpool(x))
+        c3 = self.layer2(c2)
+        c4 = self.layer3(c3)
+        c5 = self.layer4(c4)
+        return c2, c3, c4, c5
+
+
+def _conv3x3(in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
+
+
+def _stage(in_channels: int, planes: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Return a stage of bottlenecks; the first one changes stride and channels, all share the dilation."""
+    first = Bottleneck(in_channels, planes, stride, dilation)
+    channels = planes * Bottleneck.expansion
+    return nn.Sequential(first, *(Bottleneck(channels, planes, dilation=dilation) for _ in range(blocks - 1)))
