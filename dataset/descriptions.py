@@ -1,0 +1,218 @@
+"""What a dataset is: its classes, how its label files store them, and where its files lie.
+
+A dataset is described by data, not by code. Five descriptions are built in; a folder in the LIP layout with
+its own `dataset.json` is a dataset as well.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset import class_names
+from dataset.geometry import IGNORE_LABEL
+from dataset.layouts import LAYOUTS, DatasetError, Sample, detect_layout, list_split
+
+DESCRIPTION_FILE = "dataset.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetDescription:
+    """A dataset's classes and conventions.
+
+    name: as in `--dataset`.
+    class_names: in the order of the class indices 0 .. K-1.
+    flip_pairs: (left, right) class indices that change places in a mirror.
+    ignore_label: the stored value that means "not labelled"; class maps in memory always use 255 for it.
+    first_label: the stored value of class 0; the others follow.
+    has_background: whether class 0 is the background.
+    layout: where the files lie, a key of `dataset.layouts.LAYOUTS`.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+    ignore_label: int = IGNORE_LABEL
+    first_label: int = 0
+    has_background: bool = True
+    layout: str = "lip"
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def stored_to_class(self) -> NDArray[np.int16]:
+        """Return a table (256,) from stored values to class indices: 255 for ignore, -1 where neither."""
+        table = np.full(256, -1, dtype=np.int16)
+        table[self.first_label : self.first_label + self.num_classes] = np.arange(self.num_classes)
+        table[self.ignore_label] = IGNORE_LABEL
+        return table
+
+    def class_to_stored(self) -> NDArray[np.uint8]:
+        """Return a table (256,) from class indices to stored values; what is no class becomes ignore."""
+        table = np.full(256, self.ignore_label, dtype=np.uint8)
+        table[: self.num_classes] = self.first_label + np.arange(self.num_classes)
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the description as plain JSON types, in the form of a `dataset.json`."""
+        return {
+            "name": self.name,
+            "classes": list(self.class_names),
+            "flip_pairs": [list(pair) for pair in self.flip_pairs],
+            "ignore_label": self.ignore_label,
+            "first_label": self.first_label,
+            "has_background": self.has_background,
+            "layout": self.layout,
+        }
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], source: str = "dataset description"
+    ) -> "DatasetDescription":
+        """Return the description that `to_dict` gave, or that a `dataset.json` holds.
+
+        The keys name, classes, flip_pairs and ignore_label are required. Raises DatasetError, which begins
+        with `source`, where something is missing or impossible.
+        """
+        _validate(values, source)
+        return cls(
+            name=values["name"],
+            class_names=tuple(values["classes"]),
+            flip_pairs=tuple((left, right) for left, right in values["flip_pairs"]),
+            ignore_label=values["ignore_label"],
+            first_label=values.get("first_label", 0),
+            has_background=values.get("has_background", True),
+            layout=values.get("layout", "lip"),
+        )
+
+
+_LIMB_PAIRS = ((14, 15), (16, 17), (18, 19))
+
+BUILT_IN = {
+    description.name: description
+    for description in (
+        DatasetDescription(name="lip", class_names=class_names.LIP, flip_pairs=_LIMB_PAIRS),
+        DatasetDescription(name="cihp", class_names=class_names.CIHP, flip_pairs=_LIMB_PAIRS, layout="cihp"),
+        DatasetDescription(name="atr", class_names=class_names.ATR, flip_pairs=((9, 10), (12, 13), (14, 15))),
+        DatasetDescription(name="pascal_person_part", class_names=class_names.PASCAL_PERSON_PART),
+        DatasetDescription(
+            name="ade20k",
+            class_names=class_names.ADE20K,
+            ignore_label=0,
+            first_label=1,
+            has_background=False,
+            layout="ade20k",
+        ),
+    )
+}
+
+
+def load_description(data_dir: str | Path, name: str | None = None) -> DatasetDescription:
+    """Return the description of the dataset in a folder.
+
+    The folder's own `dataset.json` counts first, then the built-in description called `name`, then the one
+    that the folder's layout belongs to (the LIP layout without a name is taken for `lip`). Raises DatasetError
+    where these contradict each other or say nothing.
+    """
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        raise DatasetError(f"{data_dir}: no such folder; --data-dir must name the dataset's folder")
+    file = data_dir / DESCRIPTION_FILE
+    if file.is_file():
+        description = _read_description(file)
+        if name is not None and name != description.name:
+            raise DatasetError(
+                f"{file} says this dataset is {description.name!r}, not {name!r}; leave the name out, or "
+                "name another folder"
+            )
+        return description
+    if name is not None:
+        if name not in BUILT_IN:
+            raise DatasetError(
+                f"{name!r} is not one of the datasets known here ({', '.join(BUILT_IN)}), and {data_dir} has "
+                f"no {DESCRIPTION_FILE} that describes it"
+            )
+        return BUILT_IN[name]
+    return BUILT_IN[detect_layout(data_dir)]  # the layouts are called after the datasets they belong to
+
+
+def list_samples(
+    data_dir: str | Path, description: DatasetDescription, split: str, *, labelled: bool = True
+) -> list[Sample]:
+    """Return the samples of a split, `train` or `val`, in the order of its id list (sorted, where it has none).
+
+    Without `labelled` the label maps need not exist, and every `label_path` is None. Raises DatasetError where
+    a folder, the list, or the file of a listed id is missing.
+    """
+    return list_split(data_dir, description.layout, split, labelled=labelled)
+
+
+def _read_description(file: Path) -> DatasetDescription:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file}: cannot be read as JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise DatasetError(f"{file}: must hold a JSON object with name, classes, flip_pairs and ignore_label")
+    return DatasetDescription.from_dict(values, str(file))
+
+
+def _validate(values: Mapping[str, Any], source: str) -> None:
+    """Raise DatasetError for the first thing that is wrong with a description."""
+
+    def require(condition: bool, message: str) -> None:
+        if not condition:
+            raise DatasetError(f"{source}: {message}")
+
+    missing = [key for key in ("name", "classes", "flip_pairs", "ignore_label") if key not in values]
+    require(not missing, f"lacks {', '.join(missing)}")
+    name, classes = values["name"], values["classes"]
+    require(isinstance(name, str) and name != "", f"name must be a text that is not empty, not {name!r}")
+    require(
+        isinstance(classes, list) and all(isinstance(item, str) and item for item in classes),
+        "classes must be a list of class names in the order of their labels",
+    )
+    require(2 <= len(classes) <= 254, f"classes must name 2 to 254 classes, not {len(classes)}")
+    twice = sorted({item for item in classes if classes.count(item) > 1})
+    require(not twice, f"classes has these names more than once: {', '.join(twice)}")
+    _validate_pairs(values["flip_pairs"], len(classes), require)
+    first, ignore = values.get("first_label", 0), values["ignore_label"]
+    require(
+        _is_index(first, 257 - len(classes)), f"first_label is {first!r}: not all classes fit into 0 .. 255"
+    )
+    require(_is_index(ignore, 256), f"ignore_label must be a whole number 0 .. 255, not {ignore!r}")
+    require(
+        not first <= ignore < first + len(classes),
+        f"ignore_label {ignore} is also the label of the class {classes[(ignore - first) % len(classes)]!r}",
+    )
+    layout = values.get("layout", "lip")
+    require(layout in LAYOUTS, f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    has_background = values.get("has_background", True)
+    require(isinstance(has_background, bool), f"has_background must be true or false, not {has_background!r}")
+
+
+def _validate_pairs(pairs: Any, num_classes: int, require: Callable[[bool, str], None]) -> None:
+    require(
+        isinstance(pairs, list),
+        "flip_pairs must be a list of [left, right] labels (empty where there are none)",
+    )
+    for pair in pairs:
+        require(
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(_is_index(label, num_classes) for label in pair),
+            f"flip_pairs has {pair!r}: a pair is two class labels 0 .. {num_classes - 1}",
+        )
+    labels = [label for pair in pairs for label in pair]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    require(not twice, f"flip_pairs has the labels {twice} more than once; a class has one counterpart")
+
+
+def _is_index(value: Any, end: int) -> bool:
+    """Return whether a value from JSON is a whole number 0 .. end - 1 (True and False are none)."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < end

@@ -1,0 +1,163 @@
+"""Where the published datasets keep their photographs, labels and id lists, and what a folder has of them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+SPLITS = ("train", "val")
+# In the order of preference, should a folder hold the same photograph in several formats.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class DatasetError(ValueError):
+    """Something about a dataset's files is not as it should be; the message says what, where, and what to do."""
+
+
+class SplitFolders(NamedTuple):
+    """Where one split lies, relative to the dataset's root; without `ids` the photographs are the list."""
+
+    images: str
+    labels: str
+    ids: str | None
+
+
+class Sample(NamedTuple):
+    """One photograph and its label map; `label_path` is None where labels were not asked for."""
+
+    id: str
+    image_path: Path
+    label_path: Path | None
+
+
+class SplitContents(NamedTuple):
+    """What a folder has of one split: the ids as listed, and its photographs and label maps by id."""
+
+    folders: SplitFolders
+    root: Path
+    ids: list[str]
+    images: dict[str, Path]
+    labels: dict[str, Path]
+
+
+LAYOUTS: dict[str, dict[str, SplitFolders]] = {
+    "lip": {
+        "train": SplitFolders("train_images", "train_segmentations", "train_id.txt"),
+        "val": SplitFolders("val_images", "val_segmentations", "val_id.txt"),
+    },
+    "cihp": {
+        "train": SplitFolders("Training/Images", "Training/Category_ids", "Training/train_id.txt"),
+        "val": SplitFolders("Validation/Images", "Validation/Category_ids", "Validation/val_id.txt"),
+    },
+    "ade20k": {
+        "train": SplitFolders("images/training", "annotations/training", None),
+        "val": SplitFolders("images/validation", "annotations/validation", None),
+    },
+}
+
+
+def dataset_root(data_dir: str | Path, layout: str) -> Path:
+    """Return the folder that the layout's paths start from: `images_labels/` if LIP's folders are in there."""
+    data_dir = Path(data_dir)
+    nested = data_dir / "images_labels"
+    if layout == "lip" and not _has_layout(data_dir, layout) and _has_layout(nested, layout):
+        return nested
+    return data_dir
+
+
+def detect_layout(data_dir: str | Path) -> str:
+    """Return the layout whose folders of photographs are in `data_dir`; raise DatasetError if not just one is."""
+    found = [layout for layout in LAYOUTS if _has_layout(dataset_root(data_dir, layout), layout)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DatasetError(
+            f"{data_dir} has the folders of several layouts ({', '.join(found)}); name one with --dataset"
+        )
+    layouts = "\n".join(f"  {layout}: {describe_layout(layout)}" for layout in LAYOUTS)
+    raise DatasetError(
+        f"{data_dir} has neither a dataset.json nor the folders of a known layout, which are\n{layouts}"
+    )
+
+
+def describe_layout(layout: str) -> str:
+    """Return the folders of a layout in one line, for error messages."""
+    return "; ".join(
+        f"{folders.images}/*.jpg, {folders.labels}/*.png" + (f", {folders.ids}" if folders.ids else "")
+        for folders in LAYOUTS[layout].values()
+    )
+
+
+def split_exists(data_dir: str | Path, layout: str, split: str) -> bool:
+    """Return whether the folder has anything of a split: photographs, labels or an id list."""
+    root = dataset_root(data_dir, layout)
+    return any((root / name).exists() for name in LAYOUTS[layout][split] if name)
+
+
+def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> SplitContents:
+    """Return what a folder has of a split, matching or not, from one listing of each of its folders.
+
+    Raises DatasetError where a folder or the id list is missing. Without `labelled` no labels are looked for.
+    """
+    if split not in SPLITS:
+        raise DatasetError(f"there is no split {split!r}: the splits are {' and '.join(SPLITS)}")
+    root, folders = dataset_root(data_dir, layout), LAYOUTS[layout][split]
+    images = _files_by_stem(root, folders.images, IMAGE_SUFFIXES, layout)
+    labels = _files_by_stem(root, folders.labels, (".png",), layout) if labelled else {}
+    ids = sorted(images) if folders.ids is None else _read_ids(root, folders.ids, layout)
+    if not ids:
+        where = root / (folders.ids or folders.images)
+        raise DatasetError(f"{where} is empty: the {split} split has no photographs")
+    return SplitContents(folders, root, ids, images, labels)
+
+
+def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> list[Sample]:
+    """Return the samples of a split in the order of its id list (sorted, where the layout has none).
+
+    Raises DatasetError where a folder, the list, or the file of a listed id is missing.
+    """
+    contents = read_split(data_dir, layout, split, labelled=labelled)
+    _require_files(contents.ids, contents.images, contents.root / contents.folders.images, "photograph")
+    if not labelled:
+        return [Sample(name, contents.images[name], None) for name in contents.ids]
+    _require_files(contents.ids, contents.labels, contents.root / contents.folders.labels, "label map")
+    return [Sample(name, contents.images[name], contents.labels[name]) for name in contents.ids]
+
+
+def _has_layout(root: Path, layout: str) -> bool:
+    return any((root / folders.images).is_dir() for folders in LAYOUTS[layout].values())
+
+
+def _files_by_stem(root: Path, folder: str, suffixes: tuple[str, ...], layout: str) -> dict[str, Path]:
+    """Return a folder's files by their name without suffix, from one listing (network drives are slow)."""
+    path = root / folder
+    try:
+        names = sorted(entry.name for entry in path.iterdir())
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: no such folder ({error.strerror}); the {layout} layout is {describe_layout(layout)}"
+        ) from error
+    files: dict[str, Path] = {}
+    for suffix in reversed(suffixes):  # the preferred suffix comes last and stays
+        files |= {name[: -len(suffix)]: path / name for name in names if name.lower().endswith(suffix)}
+    return files
+
+
+def _read_ids(root: Path, list_name: str, layout: str) -> list[str]:
+    path = root / list_name
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error}); it lists one id a line, without suffix. "
+            f"The {layout} layout is {describe_layout(layout)}"
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _require_files(ids: list[str], files: dict[str, Path], folder: Path, kind: str) -> None:
+    missing = [name for name in ids if name not in files]
+    if missing:
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise DatasetError(
+            f"{folder} lacks the {kind} of {len(missing)} of {len(ids)} ids ({names}); "
+            "`python -m dataset.check` lists them all"
+        )

@@ -1,0 +1,127 @@
+"""Photographs and label maps from disk, and predicted label maps back to it.
+
+Every error names the file and the reason: a training run reads some hundred thousand files, and "cannot
+decode" alone helps nobody.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dataset.descriptions import DatasetDescription
+from dataset.layouts import DatasetError, Sample
+from utils.colours import palette
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Return a photograph, (H, W, 3) uint8, BGR as OpenCV reads and the published weights expect.
+
+    The pixels come as they are stored, whatever the EXIF orientation says, since that is what the labels were
+    drawn on. Raises DatasetError where the file is missing, no picture, or truncated.
+    """
+    data = _read_bytes(path)
+    if _is_truncated_jpeg(data):
+        raise DatasetError(f"{path}: the photograph is truncated; fetch the file again")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # for an empty file, and for headers that promise an absurd size
+        image = None
+    if image is None:
+        raise DatasetError(
+            f"{path}: OpenCV cannot decode these {len(data)} bytes as a photograph; the file is damaged or "
+            "of another format"
+        )
+    return image.astype(np.uint8, copy=False)
+
+
+def read_label(path: str | Path, description: DatasetDescription) -> NDArray[np.uint8]:
+    """Return a label map, (H, W) uint8 class indices, 255 = ignore.
+
+    The file is a PNG of 8 bit gray values, or with a palette, whose indices count. Raises DatasetError for
+    any other kind of file, and for values that the description gives no meaning.
+    """
+    stored = _read_stored_label(path)
+    table = description.stored_to_class()
+    values = np.flatnonzero(np.bincount(stored.ravel(), minlength=256))
+    stray = [int(value) for value in values if table[value] < 0]
+    if stray:
+        last = description.first_label + description.num_classes - 1
+        raise DatasetError(
+            f"{path}: the values {_shortened(stray)} are no labels of {description.name}, whose classes are "
+            f"stored as {description.first_label} .. {last} and ignored pixels as {description.ignore_label}"
+        )
+    return table.astype(np.uint8)[stored]
+
+
+def read_sample(
+    sample: Sample, description: DatasetDescription
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the photograph (H, W, 3) and the label map (H, W) of a sample, which must be of one size."""
+    if sample.label_path is None:
+        raise DatasetError(f"{sample.image_path} comes without a label map; list its split with labels")
+    image, label = read_image(sample.image_path), read_label(sample.label_path, description)
+    check_same_size(sample, image, label)
+    return image, label
+
+
+def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
+    """Raise DatasetError where a photograph and its label map differ in size."""
+    if image.shape[:2] != label.shape:
+        raise DatasetError(
+            f"{sample.image_path} is {image.shape[1]} x {image.shape[0]} pixels, but {sample.label_path} "
+            f"{label.shape[1]} x {label.shape[0]}; they must have one size"
+        )
+
+
+def save_label(path: str | Path, label: NDArray[np.uint8], description: DatasetDescription) -> None:
+    """Write a label map (H, W) of class indices as a palette PNG in the dataset's colours.
+
+    The values are stored as the dataset's own files store them, so `read_label` returns the same map.
+    """
+    picture = Image.fromarray(description.class_to_stored()[label])  # mode L; the palette makes it P
+    picture.putpalette(palette(description.name).tobytes())
+    picture.save(path, format="PNG")
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _is_truncated_jpeg(data: bytes) -> bool:
+    """Return whether a JPEG lacks its end marker after the last start of a scan.
+
+    Some releases of OpenCV fill what is missing with gray and say nothing. Neither marker can occur inside
+    compressed data, and the complete thumbnail in a photograph's header comes before the first scan.
+    """
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
+def _read_stored_label(path: str | Path) -> NDArray[np.uint8]:
+    """Return the stored values of a label PNG, (H, W) uint8."""
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            # Pillow spreads gray values of fewer than 8 bits over 0 .. 255, which changes the labels.
+            stretched = picture.mode == "L" and bool(picture.tile) and picture.tile[0][3] != "L"
+            if picture.mode not in ("L", "P") or stretched:
+                mode = f"gray of fewer than 8 bits ({picture.tile[0][3]})" if stretched else picture.mode
+                raise DatasetError(
+                    f"{path}: a label map is a PNG of 8 bit gray values or with a palette (Pillow's modes L "
+                    f"and P), this one is {mode}; store its class indices as one of them"
+                )
+            return np.asarray(picture)
+    except DatasetError:
+        raise
+    # Pillow reports damaged files as any of these, according to where the damage is.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{path}: cannot be read as a label PNG ({reason})") from error
+
+
+def _shortened(values: list[int]) -> str:
+    return ", ".join(map(str, values[:10])) + (f" and {len(values) - 10} more" if len(values) > 10 else "")
