@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-IGNORE_LABEL = 255
+from dataset import IGNORE_LABEL
 
 
 class CropBox(NamedTuple):

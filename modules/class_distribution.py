@@ -48,16 +48,12 @@ class ClassDistributionGuidance(nn.Module):
                 expand=nn.Conv2d(256, channels, 1, bias=False),
             )
         )
-        self.merge = nn.Sequential(
-            conv_bn_act(2 * channels, channels, 3), conv_bn_act(channels, channels, 1)
-        )
+        self.merge = nn.Sequential(conv_bn_act(2 * channels, channels, 3), conv_bn_act(channels, channels, 1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (N, C, H, W) to the guided map of the same shape and the class distributions, in 0..1, over rows
         (N, K, row bins) and columns (N, K, column bins)."""
-        row_distribution, row_attention = self.rows(
-            F.adaptive_avg_pool2d(x, (self.row_bins, 1)).squeeze(3)
-        )
+        row_distribution, row_attention = self.rows(F.adaptive_avg_pool2d(x, (self.row_bins, 1)).squeeze(3))
         column_distribution, column_attention = self.columns(
             F.adaptive_avg_pool2d(x, (1, self.column_bins)).squeeze(2)
         )

@@ -27,8 +27,6 @@ class EnhancementStage(nn.Module):
         """Map low (N, low_channels, H, W) and high (N, high_channels, H', W') to (N, channels, H, W)."""
         detail = self.low_project(low)
         low, high = self.channel_enhancement(detail, self.high_project(high))
-        both = torch.cat(
-            [resize(self.high_reduce(high), low.shape[-2:]), self.low_reduce(low)], dim=1
-        )
+        both = torch.cat([resize(self.high_reduce(high), low.shape[-2:]), self.low_reduce(low)], dim=1)
         low, high = warp(low, self.low_flow(both)), warp(high, self.high_flow(both))
         return self.merge(torch.cat([self.compensation(low, high), detail], dim=1))

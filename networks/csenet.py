@@ -88,7 +88,9 @@ class CSENet(nn.Module):
 def _head(in_channels: int, channels: int, num_classes: int) -> nn.Sequential:
     """Return a 1 x 1 convolution with norm and activation, then the classifier."""
     return nn.Sequential(
-        OrderedDict(reduce=conv_bn_act(in_channels, channels, 1), classifier=classifier(channels, num_classes))
+        OrderedDict(
+            reduce=conv_bn_act(in_channels, channels, 1), classifier=classifier(channels, num_classes)
+        )
     )
 
 

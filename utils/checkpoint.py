@@ -103,7 +103,16 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{where} was not opened: it holds Python objects ({foreign[1]}) beside tensors, and loading those can "
             "run any code. Save the state dict alone: torch.save(model.state_dict(), path)"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
         raise _damaged(path, error) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{where} holds a {type(content).__name__}, not a dict of tensors")

@@ -1,0 +1,82 @@
+"""The confusion matrix, and the figures of merit of human parsing that follow from it."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataset import IGNORE_LABEL
+
+
+class ConfusionMatrix:
+    """Count pixels by label and prediction, exactly (64-bit integers), over a whole set of images.
+
+    All figures are percentages, 0..100, and follow the published evaluation: means run over all classes, those that
+    never occur counting zero.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.matrix: NDArray[np.int64] = np.zeros((num_classes, num_classes), dtype=np.int64)
+        """Pixels by [label, prediction]."""
+
+    def update(self, pred: NDArray | Tensor, label: NDArray | Tensor) -> None:
+        """Add a prediction and its label map: integer arrays or tensors of one shape; label 255 is not counted.
+
+        Raises TypeError for values that are not integers, ValueError for shapes that differ and for classes outside
+        0..K-1 (also predicted where the label is 255).
+        """
+        pred, label = _as_tensor(pred, "prediction"), _as_tensor(label, "label")
+        if pred.shape != label.shape:
+            raise ValueError(f"prediction {tuple(pred.shape)} and label {tuple(label.shape)} differ in shape")
+        pred, label = pred.to(label.device).flatten().long(), label.flatten().long()
+        counted = label != IGNORE_LABEL
+        self._check_range(pred, "prediction")
+        label = label[counted]
+        self._check_range(label, "label")
+        pairs = label * self.num_classes + pred[counted]
+        counts = torch.bincount(pairs, minlength=self.num_classes**2)
+        self.matrix += counts.reshape(self.num_classes, self.num_classes).cpu().numpy()
+
+    def merge(self, other: "ConfusionMatrix") -> None:
+        """Add the counts of another matrix, from another process or another part of the set."""
+        if other.num_classes != self.num_classes:
+            raise ValueError(f"cannot merge {other.num_classes} classes into {self.num_classes}")
+        self.matrix += other.matrix
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each class, (K,)."""
+        hits = np.diag(self.matrix)
+        union = self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - hits
+        return hits / np.maximum(union, 1) * 100.0
+
+    @property
+    def mean_iou(self) -> float:
+        """Plain mean of `iou` over all classes (mIoU)."""
+        return float(self.iou.mean())
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the counted pixels that are right."""
+        return float(np.trace(self.matrix) / max(1, self.matrix.sum()) * 100.0)
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Plain mean over all classes of the share of the class's pixels that are right."""
+        return float((np.diag(self.matrix) / np.maximum(self.matrix.sum(axis=1), 1)).mean() * 100.0)
+
+    def _check_range(self, classes: Tensor, what: str) -> None:
+        wrong = classes[(classes < 0) | (classes >= self.num_classes)]
+        if wrong.numel():
+            raise ValueError(
+                f"{what} holds class {int(wrong[0])} ({wrong.numel()} pixels out of range), but there are "
+                f"{self.num_classes} classes, 0..{self.num_classes - 1}"
+            )
+
+
+def _as_tensor(classes: NDArray | Tensor, what: str) -> Tensor:
+    tensor = classes if isinstance(classes, Tensor) else torch.as_tensor(np.ascontiguousarray(classes))
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"{what} must hold integer classes, not {tensor.dtype}")
+    return tensor
