@@ -1,0 +1,299 @@
+"""Drawing a person's body and clothes, back to front, onto a canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dataset.people_canvas import Canvas, Colour, Fabric, Image, Points, circle, limb, smooth, texture
+from dataset.people_head import draw_hair_behind, draw_hair_hanging, draw_head
+from dataset.people_person import (
+    HIP,
+    NECK_Y,
+    OUTWARD,
+    SHANK,
+    SHOULDER,
+    SIDES,
+    THIGH,
+    Person,
+    Side,
+    Skeleton,
+)
+from dataset.people_stage import ARM, LABELS, LEG, SHOE, Stage
+
+LEG_LENGTH = THIGH + SHANK
+WAIST_Y = -0.55
+# (y, half-width, half-depth) of the trunk from the neck down.
+TORSO = (
+    (-1.86, 0.17, 0.17),
+    (-1.76, 0.40, 0.24),
+    (-1.64, 0.70, 0.29),
+    (-1.38, 0.68, 0.34),
+    (-1.00, 0.58, 0.37),
+    (-0.60, 0.50, 0.34),
+    (-0.20, 0.54, 0.37),
+    (0.10, 0.60, 0.40),
+)
+ARM_RADII = (0.19, 0.155, 0.115)
+LEG_RADII = (0.31, 0.21, 0.135)
+
+
+def draw_body(canvas: Canvas, person: Person, scale: float, origin: tuple[float, float]) -> None:
+    """Draw a whole person whose hips lie at `origin` (x, y pixels), `scale` pixels to a head height."""
+    stage = Stage(canvas, person, scale, origin)
+    outfit = person.outfit
+    top, bottom = stage.texture(outfit.top), stage.texture(outfit.bottom)
+    coat = stage.texture(outfit.coat) if outfit.coat else None
+    near = [side for side in SIDES if stage.depth(person.arms[side])[1:].mean() > -0.05]
+    near.sort(key=lambda side: float(stage.depth(person.arms[side]).mean()))
+
+    _draw_ground_shadow(stage)
+    draw_hair_behind(stage)
+    for side in SIDES:
+        if side not in near:
+            _draw_arm(stage, side, top, coat)
+    for side in sorted(SIDES, key=lambda side: float(stage.depth(person.legs[side]).mean())):
+        _draw_leg(stage, side, top if outfit.base == "jumpsuit" else bottom)
+    _draw_trunk(stage, top, bottom)
+    if coat is not None:
+        _draw_coat(stage, coat)
+    _draw_neck(stage)
+    if outfit.scarf:
+        _draw_scarf(stage, outfit.scarf)
+    draw_head(stage)
+    draw_hair_hanging(stage)
+    for side in near:
+        _draw_arm(stage, side, top, coat)
+    if outfit.bag:
+        _draw_bag(stage, outfit.bag)
+
+
+def _draw_ground_shadow(stage: Stage) -> None:
+    feet = stage.project(np.stack([stage.person.legs[side][2] for side in SIDES]))
+    centre = feet.mean(0)
+    stage.canvas.shadow(
+        (float(centre[0]) - stage.canvas.light[0] * 0.4 * stage.scale, float(feet[:, 1].max()) + 0.1 * stage.scale),
+        (stage.scale * 1.5, stage.scale * 0.42),
+        0.6,
+    )
+
+
+def _section(joints: Skeleton, radii: Sequence[float], start: float, end: float) -> tuple[Skeleton, list[float]]:
+    """The stretch of a limb between two shares (0..1) of its length, with its radii."""
+    lengths = np.linalg.norm(np.diff(joints, axis=0), axis=1)
+    position = np.concatenate([[0], np.cumsum(lengths)]) / lengths.sum()
+    shares = [start, *(p for p in position if start + 0.02 < p < end - 0.02), end]
+    points = np.stack([np.interp(shares, position, joints[:, axis]) for axis in range(3)], 1)
+    return points, [float(r) for r in np.interp(shares, position, radii)]
+
+
+def _draw_tube(
+    stage: Stage,
+    joints: Skeleton,
+    radii: Sequence[float],
+    span: tuple[float, float],
+    paint: Colour | Image,
+    label: int,
+    flat_end: bool = True,
+) -> None:
+    points, widths = _section(joints, radii, *span)
+    outlines = limb(stage.project(points), [width * stage.scale for width in widths], flat_end)
+    stage.canvas.fill(outlines, paint, label)
+
+
+def _draw_arm(stage: Stage, side: Side, top: Colour | Image, coat: Colour | Image | None) -> None:
+    """One arm: skin and hand, then glove, then the sleeve of whatever is worn outermost."""
+    person, outfit = stage.person, stage.person.outfit
+    joints = person.arms[side]
+    radii = [radius * (0.35 + 0.65 * person.build) for radius in ARM_RADII]
+    along = joints[2] - joints[1]
+    palm = joints[2] + along * (0.17 / np.linalg.norm(along))
+    elbow, wrist, hand = stage.project(np.stack([joints[1], joints[2], palm]))
+    thumb = hand + np.array([stage.side_x(side), -0.4]) * -0.14 * stage.scale
+    skin = limb(stage.project(joints), [radius * stage.scale for radius in radii])
+    fist = [*limb(np.stack([wrist, hand]), [radii[2] * stage.scale, 0.15 * stage.scale])]
+    fist.append(circle(thumb, 0.07 * stage.scale))
+    stage.canvas.fill(skin + fist, person.skin, ARM[side])
+
+    sleeve = 0.98 if coat is not None else outfit.sleeve
+    garment = coat if coat is not None else top
+    label = LABELS["Coat"] if coat is not None else stage.top_label
+    wide = [radius + (0.085 if coat is not None else 0.06) for radius in radii]
+    if sleeve:
+        _draw_tube(stage, joints, wide, (0.0, sleeve), garment, label)
+    if outfit.gloves:
+        glove = stage.texture(outfit.gloves)
+        cuff = wrist + 0.42 * (elbow - wrist) * (1.0 if sleeve < 0.9 else 0.75)
+        outlines = limb(
+            np.stack([hand, wrist, cuff]),
+            [0.21 * stage.scale, (radii[2] + 0.05) * stage.scale, (radii[2] + 0.1) * stage.scale],
+            flat_end=True,
+        )
+        outlines.append(circle(thumb, 0.1 * stage.scale))
+        stage.canvas.fill(outlines, glove, LABELS["Glove"])
+
+
+def _draw_leg(stage: Stage, side: Side, trousers: Colour | Image) -> None:
+    """One leg: skin, sock, shoe, and the trouser leg over them."""
+    person, outfit = stage.person, stage.person.outfit
+    joints = person.legs[side]
+    radii = [radius * (0.3 + 0.7 * person.build) for radius in LEG_RADII]
+    from_behind = np.cos(person.yaw) < -0.1
+    if from_behind:
+        _draw_shoe(stage, side)
+    _draw_tube(stage, joints, radii, (0.0, 1.0), person.skin, LEG[side])
+    if outfit.socks:
+        sock = stage.texture(outfit.socks)
+        start = 1 - outfit.sock_height * SHANK / LEG_LENGTH
+        _draw_tube(stage, joints, [r + 0.03 for r in radii], (start, 1.0), sock, LABELS["Socks"])
+    if not from_behind:
+        _draw_shoe(stage, side)
+    if outfit.boots:
+        _draw_tube(stage, joints, [r + 0.06 for r in radii], (0.8, 1.0), outfit.shoe, SHOE[side])
+    if outfit.base in ("pants", "jumpsuit"):
+        label = LABELS["Pants" if outfit.base == "pants" else "Jumpsuits"]
+        wide = [radii[0] + 0.03, radii[1] + 0.06, radii[2] + 0.08]
+        _draw_tube(stage, joints, wide, (0.0, outfit.hem), trousers, label)
+
+
+def _draw_shoe(stage: Stage, side: Side) -> None:
+    """A shoe from heel to toe; the toe points where the body faces, a little outwards."""
+    ankle = stage.person.legs[side][2]
+    heel, ball, toe = (
+        ankle + np.array([OUTWARD[side] * x, y, z]) for x, y, z in ((0, 0.08, -0.05), (0.07, 0.12, 0.3), (0.1, 0.13, 0.46))
+    )
+    points = stage.project(np.stack([heel, ball, toe]))
+    unit = stage.scale
+    outlines = limb(points, [0.19 * unit, 0.19 * unit, 0.15 * unit])
+    sole = [outline + np.array([0, 0.06 * unit], np.float32) for outline in outlines]
+    stage.canvas.fill(sole, stage.person.outfit.sole, SHOE[side], shade=0.1)
+    stage.canvas.fill(outlines, stage.person.outfit.shoe, SHOE[side])
+
+
+def _trunk_levels(person: Person, top: float, bottom: float, grow: float) -> NDArray[np.float64]:
+    """The trunk's (y, half-width, half-depth) between two heights, `grow` wider all round."""
+    torso = np.array(TORSO)
+    heights = np.array([top, *(y for y in torso[:, 0] if top + 0.03 < y < bottom - 0.03), bottom])
+    widths = np.interp(heights, torso[:, 0], torso[:, 1]) * (0.4 + 0.6 * person.build)
+    widths *= np.interp(heights, [-0.9, -0.2], [1, person.hips])
+    depths = np.interp(heights, torso[:, 0], torso[:, 2]) * person.build
+    return np.stack([heights, widths + grow, depths + grow], 1)
+
+
+def _silhouette(stage: Stage, levels: NDArray[np.float64]) -> Points:
+    """The outline of a stack of elliptic sections (y, half-width, half-depth), turned with the body."""
+    cosine, sine = np.cos(stage.person.yaw), np.sin(stage.person.yaw)
+    half = np.hypot(levels[:, 1] * cosine, levels[:, 2] * sine)
+    right = np.stack([half, levels[:, 0]], 1)
+    left = np.stack([-half, levels[:, 0]], 1)[::-1]
+    # The last corners are doubled, so that hems stay straight when the outline is smoothed.
+    outline = np.concatenate([right, right[-1:], left[:1], left])
+    return stage.plane(smooth(outline.astype(np.float32)))
+
+
+def _skirt_levels(person: Person, hem: float, start: float, flare: float, grow: float) -> NDArray[np.float64]:
+    """Sections of a skirt from `start` to `hem` (y), wide enough for the legs inside it."""
+    levels = _trunk_levels(person, start, 0.1, grow)
+    reach = [(abs(x), abs(z)) for x, z in (_leg_at(person, side, hem) for side in SIDES)]
+    width = max(levels[-1, 1] + flare * (hem - 0.1), max(x for x, _ in reach) + 0.3)
+    depth = max(levels[-1, 2] + flare * (hem - 0.1), max(z for _, z in reach) + 0.28)
+    middle = (0.55 * hem + 0.045, (levels[-1, 1] + 1.15 * width) / 2.15, (levels[-1, 2] + 1.15 * depth) / 2.15)
+    return np.concatenate([levels, [middle, (hem, width, depth)]])
+
+
+def _leg_at(person: Person, side: Side, height: float) -> tuple[float, float]:
+    """Where (x, z) a leg passes a height (y)."""
+    joints = person.legs[side]
+    return float(np.interp(height, joints[:, 1], joints[:, 0])), float(np.interp(height, joints[:, 1], joints[:, 2]))
+
+
+def _draw_trunk(stage: Stage, top: Colour | Image, bottom: Colour | Image) -> None:
+    """The garments on the trunk, in the order in which they lie over each other."""
+    person, outfit = stage.person, stage.person.outfit
+    hem = outfit.hem * LEG_LENGTH + HIP[1]
+    trunk = _silhouette(stage, _trunk_levels(person, NECK_Y - 0.06, 0.16, 0.03))
+    seat = _silhouette(stage, _trunk_levels(person, WAIST_Y, 0.3, 0.04))
+    fill = stage.canvas.fill
+    if outfit.base == "pants":
+        fill([seat], bottom, LABELS["Pants"])
+        fill([trunk], top, LABELS["Upper-clothes"])
+    elif outfit.base == "skirt":
+        fill([trunk], top, LABELS["Upper-clothes"])
+        fill([_silhouette(stage, _skirt_levels(person, hem, WAIST_Y, 0.3, 0.05))], bottom, LABELS["Skirt"])
+    elif outfit.base == "dress":
+        levels = _skirt_levels(person, hem, NECK_Y - 0.06, 0.3, 0.03)
+        fill([_silhouette(stage, levels)], top, LABELS["Dress"])
+        _draw_belt(stage, LABELS["Dress"])
+    else:
+        fill([seat], top, LABELS["Jumpsuits"])
+        fill([trunk], top, LABELS["Jumpsuits"])
+        _draw_belt(stage, LABELS["Jumpsuits"])
+        _draw_front_line(stage, NECK_Y, 0.1, (225, 225, 225), LABELS["Jumpsuits"])
+    if outfit.base in ("pants", "skirt"):
+        shirt_hem = 0.05 if outfit.base == "pants" else WAIST_Y - 0.05
+        darker = tuple(int(0.6 * channel) for channel in outfit.top.base)
+        _draw_front_line(stage, NECK_Y + 0.3, shirt_hem, darker, LABELS["Upper-clothes"])  # type: ignore[arg-type]
+
+
+def _draw_belt(stage: Stage, label: int) -> None:
+    levels = _trunk_levels(stage.person, WAIST_Y - 0.09, WAIST_Y + 0.07, 0.035)
+    darker = tuple(int(0.45 * channel) for channel in stage.person.outfit.top.accent)
+    stage.canvas.fill([_silhouette(stage, levels)], darker, label)  # type: ignore[arg-type]
+
+
+def _draw_front_line(stage: Stage, start: float, end: float, colour: Colour, label: int) -> None:
+    """A zip or a row of buttons down the front, where the front is to be seen."""
+    if np.cos(stage.person.yaw) > 0.2:
+        line = stage.project([(0, start, 0.34), (0, WAIST_Y, 0.36), (0, end, 0.38)])
+        stage.canvas.fill(limb(line, [0.025 * stage.scale] * 3), colour, label, shade=0)
+
+
+def _draw_coat(stage: Stage, coat: Colour | Image) -> None:
+    """A coat over everything so far, with its opening left out when the front is to be seen."""
+    person, outfit = stage.person, stage.person.outfit
+    hem = outfit.coat_hem * LEG_LENGTH
+    outline = _silhouette(stage, _skirt_levels(person, max(hem, 0.3), NECK_Y - 0.06, 0.16, 0.1))
+    holes = []
+    if np.cos(person.yaw) > 0.2:
+        gap = 0.17 if outfit.coat_open else 0.02
+        sections = [(0.26, NECK_Y - 0.2), (0.24, NECK_Y + 0.1), (gap, -1.1), (gap + 0.02, WAIST_Y), (gap * 1.9, hem + 0.2)]
+        left = [(x, y, 0.4) for x, y in sections]
+        right = [(-x, y, 0.4) for x, y in sections[::-1]]
+        holes.append(stage.project(left + right))
+    stage.canvas.fill([outline], coat, LABELS["Coat"], holes)
+
+
+def _draw_neck(stage: Stage) -> None:
+    """The neck and the neckline; LIP counts a neck's skin as Face."""
+    from_front = np.cos(stage.person.yaw) > 0
+    low = stage.project([(0, NECK_Y + (0.16 if from_front else -0.04), 0.12)])[0]
+    high = stage.project([(0, NECK_Y - 0.35, 0.02)])[0]
+    outlines = limb(np.stack([high, low]), [0.2 * stage.scale, 0.19 * stage.scale])
+    stage.canvas.fill(outlines, stage.darker_skin, LABELS["Face"])
+
+
+def _draw_scarf(stage: Stage, fabric: Fabric) -> None:
+    """A roll around the neck and an end hanging down the front, hidden from behind."""
+    paint, unit = stage.texture(fabric), stage.scale
+    ring = [(0.46 * np.cos(t), NECK_Y - 0.02, 0.36 * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 12)]
+    side = OUTWARD["left" if stage.person.lean > 0 else "right"]
+    tail = [(side * 0.14, NECK_Y, 0.36), (side * 0.24, -1.2, 0.45), (side * 0.26, -0.75, 0.46)]
+    roll = stage.project(ring)
+    if np.cos(stage.person.yaw) > -0.2:
+        stage.canvas.fill(limb(stage.project(tail), [0.15 * unit, 0.19 * unit, 0.2 * unit], True), paint, LABELS["Scarf"])
+    stage.canvas.fill([*limb(roll, [0.2 * unit] * 12), roll], paint, LABELS["Scarf"])
+
+
+def _draw_bag(stage: Stage, colour: Colour) -> None:
+    """A bag in the lower hand; LIP has no class for it, so it hides what is behind it as Background."""
+    arms = stage.person.arms
+    side: Side = "left" if arms["left"][2, 1] > arms["right"][2, 1] else "right"
+    if arms[side][2, 1] < SHOULDER[1] + 1:
+        return
+    hand, unit = stage.project(arms[side][2:] + (0, 0.25, 0))[0], stage.scale
+    box = np.array([(-0.3, 0.25), (0.3, 0.25), (0.36, 0.85), (-0.36, 0.85)], np.float32)
+    handle = limb(hand + np.array([(-0.24, 0.3), (0, 0), (0.24, 0.3)], np.float32) * unit, [0.04 * unit] * 3)
+    stage.canvas.fill(handle, (40, 50, 60), LABELS["Background"])
+    stage.canvas.fill([smooth(hand + box * unit, 1)], colour, LABELS["Background"])
