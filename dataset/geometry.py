@@ -44,7 +44,9 @@ def affine_matrix(
     source = _right_angle(box.center, box.center + up)
     crop_center = np.array([crop_size[1] / 2, crop_size[0] / 2])
     target = _right_angle(crop_center, crop_center + np.array([0.0, -crop_size[1] / 2]))
-    return cv2.getAffineTransform(target, source) if inverse else cv2.getAffineTransform(source, target)
+    if inverse:
+        source, target = target, source
+    return np.asarray(cv2.getAffineTransform(source, target), dtype=np.float64)
 
 
 def _right_angle(a: NDArray, b: NDArray) -> NDArray[np.float32]:
@@ -56,20 +58,14 @@ def _right_angle(a: NDArray, b: NDArray) -> NDArray[np.float32]:
     return points
 
 
-def warp_image(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], crop_size: tuple[int, int]
-) -> NDArray[np.uint8]:
+def warp_image(image: NDArray[np.uint8], matrix: NDArray[np.float64], crop_size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the crop of an image (H, W, 3), linear, black outside the photograph."""
-    return cv2.warpAffine(image, matrix, crop_size[::-1], flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+    return _warp(image, matrix, crop_size, cv2.INTER_LINEAR, 0)
 
 
-def warp_label(
-    label: NDArray[np.uint8], matrix: NDArray[np.float64], crop_size: tuple[int, int]
-) -> NDArray[np.uint8]:
+def warp_label(label: NDArray[np.uint8], matrix: NDArray[np.float64], crop_size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the crop of a label map (H, W), nearest, ignored outside the photograph."""
-    return cv2.warpAffine(
-        label, matrix, crop_size[::-1], flags=cv2.INTER_NEAREST, borderValue=(IGNORE_LABEL,)
-    )
+    return _warp(label, matrix, crop_size, cv2.INTER_NEAREST, IGNORE_LABEL)
 
 
 def warp_back(
@@ -79,4 +75,11 @@ def warp_back(
 
     `inverse` comes from `affine_matrix(..., inverse=True)`.
     """
-    return cv2.warpAffine(prediction, inverse, image_size[::-1], flags=cv2.INTER_NEAREST, borderValue=(0,))
+    return _warp(prediction, inverse, image_size, cv2.INTER_NEAREST, 0)
+
+
+def _warp(
+    pixels: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int, int], interpolation: int, border: int
+) -> NDArray[np.uint8]:
+    warped = cv2.warpAffine(pixels, matrix, size[::-1], flags=interpolation, borderValue=(border,) * 3)
+    return np.asarray(warped, dtype=np.uint8)

@@ -21,9 +21,7 @@ def edge_targets(labels: Tensor) -> Tensor:
     return F.max_pool2d(marks[:, None].float(), 3, stride=1, padding=1)[:, 0].to(torch.uint8)
 
 
-def distribution_targets(
-    labels: Tensor, num_classes: int, *, has_background: bool = True
-) -> tuple[Tensor, Tensor]:
+def distribution_targets(labels: Tensor, num_classes: int, *, has_background: bool = True) -> tuple[Tensor, Tensor]:
     """Return how each class spreads over the rows and over the columns of labels (N, H, W).
 
     Counts of pixels per row (column), each class divided by its own maximum + 1e-5: float32 (N, K, H) and

@@ -15,12 +15,8 @@ class AxisBranch(nn.Module):
     def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
         super().__init__()
         self.reduce = conv_bn_act_1d(in_channels, channels, 3)
-        self.distribution = nn.Sequential(
-            conv_bn_act_1d(channels, channels, 3), nn.Conv1d(channels, num_classes, 1)
-        )
-        self.attention = nn.Sequential(
-            conv_bn_act_1d(channels, in_channels, 7), nn.Conv1d(in_channels, in_channels, 1)
-        )
+        self.distribution = nn.Sequential(conv_bn_act_1d(channels, channels, 3), nn.Conv1d(channels, num_classes, 1))
+        self.attention = nn.Sequential(conv_bn_act_1d(channels, in_channels, 7), nn.Conv1d(in_channels, in_channels, 1))
 
     def forward(self, strip: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, in_channels, L) to distribution (N, K, L) and attention (N, in_channels, L), both in 0..1."""
@@ -54,9 +50,7 @@ class ClassDistributionGuidance(nn.Module):
         """Map (N, C, H, W) to the guided map of the same shape and the class distributions, in 0..1, over rows
         (N, K, row bins) and columns (N, K, column bins)."""
         row_distribution, row_attention = self.rows(F.adaptive_avg_pool2d(x, (self.row_bins, 1)).squeeze(3))
-        column_distribution, column_attention = self.columns(
-            F.adaptive_avg_pool2d(x, (1, self.column_bins)).squeeze(2)
-        )
+        column_distribution, column_attention = self.columns(F.adaptive_avg_pool2d(x, (1, self.column_bins)).squeeze(2))
         row_attention = _stretch(row_attention, x.shape[2])[:, :, :, None]
         column_attention = _stretch(column_attention, x.shape[3])[:, :, None, :]
         balance = torch.sigmoid(self.balance(self.class_gate[None, :, None, None]))

@@ -14,16 +14,10 @@ class ContextAlignment(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        self.summary = nn.Sequential(
-            conv_bn_act(in_channels, in_channels, 1), conv_bn_act(in_channels, channels, 3)
-        )
-        self.adapt = nn.Sequential(
-            conv_bn_act(in_channels, in_channels, 1), conv_bn_act(in_channels, channels, 3)
-        )
+        self.summary = nn.Sequential(conv_bn_act(in_channels, in_channels, 1), conv_bn_act(in_channels, channels, 3))
+        self.adapt = nn.Sequential(conv_bn_act(in_channels, in_channels, 1), conv_bn_act(in_channels, channels, 3))
         self.channel_enhancement = ChannelEnhancement(channels)
-        self.flow = nn.Sequential(
-            conv_bn_act(2 * channels, channels, 3), nn.Dropout2d(0.1), flow_head(channels)
-        )
+        self.flow = nn.Sequential(conv_bn_act(2 * channels, channels, 3), nn.Dropout2d(0.1), flow_head(channels))
         self.compensation = SpatialCompensation(channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,9 +15,7 @@ class PixelAffinity(nn.Module):
     def __init__(self, detail_channels: int, context_channels: int, channels: int) -> None:
         super().__init__()
         self.detail = conv_bn_act(detail_channels, 48, 3)
-        self.context = nn.Sequential(
-            conv_bn_act(context_channels, channels, 1), conv_bn_act(channels, channels, 3)
-        )
+        self.context = nn.Sequential(conv_bn_act(context_channels, channels, 1), conv_bn_act(channels, channels, 3))
         self.embed = conv_bn_act(channels + 48, channels, 3)
         self.refine = conv_bn_act(channels, channels, 3)
         self.merge = conv_bn_act(2 * channels, channels, 3)

@@ -43,7 +43,5 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     y = torch.linspace(-1, 1, height, dtype=torch.float32, device=flow.device).to(dtype)
     flow = flow.to(dtype)
     grid = torch.stack((x + flow[:, 0] / width, y[:, None] + flow[:, 1] / height), dim=-1)
-    sampled = F.grid_sample(
-        features.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=True
-    )
+    sampled = F.grid_sample(features.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     return sampled.to(features.dtype)

@@ -41,9 +41,7 @@ class CSENet(nn.Module):
         depth: of the backbone, 101 (the published one) or 50.
     """
 
-    def __init__(
-        self, num_classes: int = 20, input_size: tuple[int, int] = (473, 473), *, depth: int = 101
-    ) -> None:
+    def __init__(self, num_classes: int = 20, input_size: tuple[int, int] = (473, 473), *, depth: int = 101) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.input_size = (int(input_size[0]), int(input_size[1]))
@@ -88,9 +86,7 @@ class CSENet(nn.Module):
 def _head(in_channels: int, channels: int, num_classes: int) -> nn.Sequential:
     """Return a 1 x 1 convolution with norm and activation, then the classifier."""
     return nn.Sequential(
-        OrderedDict(
-            reduce=conv_bn_act(in_channels, channels, 1), classifier=classifier(channels, num_classes)
-        )
+        OrderedDict(reduce=conv_bn_act(in_channels, channels, 1), classifier=classifier(channels, num_classes))
     )
 
 

@@ -174,7 +174,7 @@ def _recognise(state: Mapping[str, Tensor], where: str) -> tuple[str, Callable[[
 
 def _check_classes(state: Mapping[str, Tensor], classifier: str | None, model: CSENet, where: str) -> None:
     """Say it plainly where only the number of classes differs, before the shapes are compared."""
-    if classifier in state:
+    if classifier is not None and classifier in state:
         classes = state[classifier].shape[0]
         if classes != model.num_classes:
             raise CheckpointError(f"{where} has {classes} classes, the model {model.num_classes}")
@@ -201,7 +201,7 @@ def _check_names_and_shapes(
     ]
     if problems:
         raise CheckpointError(
-            f"{where} looks like the {layout} layout but does not fit the model, which expects {len(expected)} tensors: "
+            f"{where} has the {layout} layout but does not fit the model, which expects {len(expected)} tensors: "
             + "; ".join(problems)
         )
 
@@ -210,7 +210,7 @@ def _check_finite(state: Mapping[str, Tensor], where: str) -> None:
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(
-            f"{where} holds NaN or infinite values in {len(broken)} tensors ({_first(broken)}); the training that wrote "
+            f"{where} holds NaN or infinite values in {len(broken)} tensors ({_first(broken)}); the run that wrote "
             "it had diverged, use an earlier snapshot"
         )
 

@@ -50,9 +50,7 @@ class CSENetLoss(nn.Module):
         for name, ce, lov in zip(PARSING_WEIGHTS, cross_entropies, lovasz, strict=True):
             terms |= {f"{name}_ce": ce, f"{name}_lovasz": lov}
         terms["edge"] = edge_cross_entropy(resize(out.edge.to(dtype), size), edge_targets(labels))
-        row_target, column_target = distribution_targets(
-            labels, self.num_classes, has_background=self.has_background
-        )
+        row_target, column_target = distribution_targets(labels, self.num_classes, has_background=self.has_background)
         terms["rows"] = _distribution_error(out.rows.to(dtype), row_target)
         terms["cols"] = _distribution_error(out.cols.to(dtype), column_target)
         return total_loss(terms), terms
@@ -60,9 +58,7 @@ class CSENetLoss(nn.Module):
 
 def total_loss(terms: dict[str, Tensor]) -> Tensor:
     """Weigh and add the named terms of `CSENetLoss`."""
-    parsing = sum(
-        weight * (terms[f"{name}_ce"] + terms[f"{name}_lovasz"]) for name, weight in PARSING_WEIGHTS.items()
-    )
+    parsing = sum(weight * (terms[f"{name}_ce"] + terms[f"{name}_lovasz"]) for name, weight in PARSING_WEIGHTS.items())
     return parsing + terms["edge"] + DISTRIBUTION_WEIGHT * (terms["rows"] + terms["cols"])
 
 
