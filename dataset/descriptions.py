@@ -71,9 +71,7 @@ class DatasetDescription:
         }
 
     @classmethod
-    def from_dict(
-        cls, values: Mapping[str, Any], source: str = "dataset description"
-    ) -> "DatasetDescription":
+    def from_dict(cls, values: Mapping[str, Any], source: str = "dataset description") -> "DatasetDescription":
         """Return the description that `to_dict` gave, or that a `dataset.json` holds.
 
         The keys name, classes, flip_pairs and ignore_label are required. Raises DatasetError, which begins
@@ -116,8 +114,8 @@ def load_description(data_dir: str | Path, name: str | None = None) -> DatasetDe
     """Return the description of the dataset in a folder.
 
     The folder's own `dataset.json` counts first, then the built-in description called `name`, then the one
-    that the folder's layout belongs to (the LIP layout without a name is taken for `lip`). Raises DatasetError
-    where these contradict each other or say nothing.
+    that the folder's layout belongs to (the LIP layout without a name is taken for `lip`). Raises
+    DatasetError where these contradict each other or say nothing.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
@@ -144,10 +142,10 @@ def load_description(data_dir: str | Path, name: str | None = None) -> DatasetDe
 def list_samples(
     data_dir: str | Path, description: DatasetDescription, split: str, *, labelled: bool = True
 ) -> list[Sample]:
-    """Return the samples of a split, `train` or `val`, in the order of its id list (sorted, where it has none).
+    """Return the samples of a split, `train` or `val`, in the order of its id list (sorted if it has none).
 
-    Without `labelled` the label maps need not exist, and every `label_path` is None. Raises DatasetError where
-    a folder, the list, or the file of a listed id is missing.
+    Without `labelled` the label maps need not exist, and every `label_path` is None. Raises DatasetError
+    where a folder, the list, or the file of a listed id is missing.
     """
     return list_split(data_dir, description.layout, split, labelled=labelled)
 
@@ -182,9 +180,7 @@ def _validate(values: Mapping[str, Any], source: str) -> None:
     require(not twice, f"classes has these names more than once: {', '.join(twice)}")
     _validate_pairs(values["flip_pairs"], len(classes), require)
     first, ignore = values.get("first_label", 0), values["ignore_label"]
-    require(
-        _is_index(first, 257 - len(classes)), f"first_label is {first!r}: not all classes fit into 0 .. 255"
-    )
+    require(_is_index(first, 257 - len(classes)), f"first_label is {first!r}: not all classes fit into 0 .. 255")
     require(_is_index(ignore, 256), f"ignore_label must be a whole number 0 .. 255, not {ignore!r}")
     require(
         not first <= ignore < first + len(classes),
@@ -203,9 +199,7 @@ def _validate_pairs(pairs: Any, num_classes: int, require: Callable[[bool, str],
     )
     for pair in pairs:
         require(
-            isinstance(pair, list)
-            and len(pair) == 2
-            and all(_is_index(label, num_classes) for label in pair),
+            isinstance(pair, list) and len(pair) == 2 and all(_is_index(label, num_classes) for label in pair),
             f"flip_pairs has {pair!r}: a pair is two class labels 0 .. {num_classes - 1}",
         )
     labels = [label for pair in pairs for label in pair]

@@ -9,7 +9,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class DatasetError(ValueError):
-    """Something about a dataset's files is not as it should be; the message says what, where, and what to do."""
+    """A dataset's files are not as they should be; the message says what, where, and what to do."""
 
 
 class SplitFolders(NamedTuple):
@@ -55,7 +55,7 @@ LAYOUTS: dict[str, dict[str, SplitFolders]] = {
 
 
 def dataset_root(data_dir: str | Path, layout: str) -> Path:
-    """Return the folder that the layout's paths start from: `images_labels/` if LIP's folders are in there."""
+    """Return where the layout's paths start: in `images_labels/` if LIP's folders are in there."""
     data_dir = Path(data_dir)
     nested = data_dir / "images_labels"
     if layout == "lip" and not _has_layout(data_dir, layout) and _has_layout(nested, layout):
@@ -64,7 +64,7 @@ def dataset_root(data_dir: str | Path, layout: str) -> Path:
 
 
 def detect_layout(data_dir: str | Path) -> str:
-    """Return the layout whose folders of photographs are in `data_dir`; raise DatasetError if not just one is."""
+    """Return the layout whose photographs are in `data_dir`; raise DatasetError if not just one's are."""
     found = [layout for layout in LAYOUTS if _has_layout(dataset_root(data_dir, layout), layout)]
     if len(found) == 1:
         return found[0]
@@ -73,9 +73,7 @@ def detect_layout(data_dir: str | Path) -> str:
             f"{data_dir} has the folders of several layouts ({', '.join(found)}); name one with --dataset"
         )
     layouts = "\n".join(f"  {layout}: {describe_layout(layout)}" for layout in LAYOUTS)
-    raise DatasetError(
-        f"{data_dir} has neither a dataset.json nor the folders of a known layout, which are\n{layouts}"
-    )
+    raise DatasetError(f"{data_dir} has neither a dataset.json nor the folders of a known layout, which are\n{layouts}")
 
 
 def describe_layout(layout: str) -> str:

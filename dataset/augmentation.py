@@ -1,0 +1,109 @@
+"""Training augmentation: colour, scale, rotation, mirror, then one warp to the crop.
+
+The order and the amounts are those the published weights were trained with. Every draw comes from the generator
+that is passed in, so an item depends on nothing but its seed.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torchvision.transforms import functional
+
+from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
+
+COLOUR_PROBABILITY = 0.5
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.1026, 0.0935, 0.8386, 0.1592
+BLUR_RADIUS = 2
+SCALE_DEVIATION, SCALE_RANGE = 0.25, (0.75, 1.25)
+ROTATION_PROBABILITY = 0.6
+ROTATION_DEVIATION, ROTATION_RANGE = 30.0, (-60.0, 60.0)
+MIRROR_PROBABILITY = 0.5
+
+
+def augment(
+    image: NDArray[np.uint8],
+    label: NDArray[np.uint8],
+    crop_size: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    mirror_table: NDArray[np.uint8],
+    random_mirror: bool = True,
+    random_scale: bool = True,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a random crop of a photograph and its labels, sized `crop_size` (height, width).
+
+    image: (H, W, 3) uint8 BGR; label: (H, W) uint8 class indices, 255 = ignore. Outside the photograph the crop
+    is black and ignored. `mirror_table` comes from `left_right_table`.
+    """
+    image = random_colours(image, rng)
+    box = crop_box((image.shape[0], image.shape[1]), crop_size)
+    center, scale = box
+    if random_scale:
+        scale = scale * np.float32(random_scale_factor(rng))
+    rotation = random_rotation(rng)
+    if random_mirror and rng.random() < MIRROR_PROBABILITY:
+        image, label = mirror(image, label, mirror_table)
+        center = np.array([image.shape[1] - 1 - center[0], center[1]], dtype=np.float32)
+    matrix = affine_matrix(box._replace(center=center, scale=scale), crop_size, rotation)
+    return warp_image(image, matrix, crop_size), warp_label(label, matrix, crop_size)
+
+
+def random_colours(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a BGR photograph (H, W, 3) blurred, jittered or gray, one of the three, or as it was."""
+    change = (_blur, _jitter, _gray)[rng.integers(3)]
+    if rng.random() >= COLOUR_PROBABILITY:
+        return image
+    picture = change(Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), rng)
+    return cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
+
+
+def random_scale_factor(rng: np.random.Generator) -> float:
+    """Return what the crop's extent is multiplied by: normal around 1, clipped to 0.75 .. 1.25."""
+    return float(np.clip(1 + SCALE_DEVIATION * rng.standard_normal(), *SCALE_RANGE))
+
+
+def random_rotation(rng: np.random.Generator) -> float:
+    """Return the crop's rotation in degrees: 0 in four of ten crops, else normal, clipped to -60 .. 60."""
+    if rng.random() >= ROTATION_PROBABILITY:
+        return 0.0
+    return float(np.clip(ROTATION_DEVIATION * rng.standard_normal(), *ROTATION_RANGE))
+
+
+def left_right_table(flip_pairs: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
+    """Return the table (256,) from a class to what it is in a mirror: left and right change places."""
+    table = np.arange(256, dtype=np.uint8)
+    for left, right in flip_pairs:
+        table[left], table[right] = right, left
+    return table
+
+
+def mirror(
+    image: NDArray[np.uint8], label: NDArray[np.uint8], table: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a photograph and its labels mirrored left to right, with `table` applied to the labels."""
+    return np.ascontiguousarray(image[:, ::-1]), table[label[:, ::-1]]
+
+
+def _blur(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    return picture.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
+
+
+def _gray(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    return functional.to_grayscale(picture, num_output_channels=3)
+
+
+def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return the picture with brightness, contrast, saturation and hue changed, in random order."""
+    changes = (
+        (functional.adjust_brightness, rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS)),
+        (functional.adjust_contrast, rng.uniform(1 - CONTRAST, 1 + CONTRAST)),
+        (functional.adjust_saturation, rng.uniform(1 - SATURATION, 1 + SATURATION)),
+        (functional.adjust_hue, rng.uniform(-HUE, HUE)),
+    )
+    for index in rng.permutation(len(changes)):
+        adjust, amount = changes[index]
+        picture = adjust(picture, amount)
+    return picture

@@ -1,0 +1,131 @@
+"""Items for PyTorch's DataLoader: crops for training, whole photographs for evaluation.
+
+A worker hands over bytes and nothing more. Normalisation, edges and class distributions are computed for the
+whole batch on the device, where they cost next to nothing.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dataset.augmentation import augment, left_right_table
+from dataset.descriptions import DatasetDescription
+from dataset.geometry import affine_matrix, crop_box, warp_image
+from dataset.layouts import Sample
+from dataset.reading import check_same_size, read_image, read_label, read_sample
+
+
+class TrainingCrops(Dataset[dict[str, Tensor]]):
+    """Random crops of the labelled photographs; their keys are pairs (epoch, index).
+
+    A crop's random numbers come from (seed, epoch, index) alone, so batches do not depend on how many workers
+    make them. The epoch is part of the key, because workers that live through several epochs have no other way
+    to learn of it: the sampler counts the epochs.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        description: DatasetDescription,
+        *,
+        crop_size: tuple[int, int],
+        seed: int,
+        random_mirror: bool = True,
+        random_scale: bool = True,
+    ) -> None:
+        """crop_size is (height, width) in pixels; seed is a whole number that is not negative."""
+        self.samples = samples
+        self.description = description
+        self.crop_size = crop_size
+        self.seed = seed
+        self.random_mirror = random_mirror
+        self.random_scale = random_scale
+        self._mirror_table = left_right_table(description.flip_pairs)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        """Return {"image": (3, h, w) uint8 BGR, "label": (h, w) uint8, 255 = ignore} of a key (epoch, index)."""
+        epoch, index = key
+        image, label = read_sample(self.samples[index], self.description)
+        image, label = augment(
+            image,
+            label,
+            self.crop_size,
+            np.random.default_rng([self.seed, epoch, index]),
+            mirror_table=self._mirror_table,
+            random_mirror=self.random_mirror,
+            random_scale=self.random_scale,
+        )
+        return {"image": _channels_first(image), "label": torch.from_numpy(label)}
+
+
+class EvaluationItem(NamedTuple):
+    """A photograph warped whole to the crop, and what is needed to judge its prediction at full size.
+
+    image: (3, h, w) uint8 BGR. sample_index: its place in the list of samples. size: (height, width) of the
+    photograph. label: (height, width) uint8 at full size, or None without labels.
+    """
+
+    image: Tensor
+    sample_index: int
+    size: tuple[int, int]
+    label: NDArray[np.uint8] | None
+
+
+class EvaluationBatch(NamedTuple):
+    """Several `EvaluationItem`s: the images stacked, (N, 3, h, w) uint8; the rest, of varying size, as lists."""
+
+    images: Tensor
+    indices: list[int]
+    sizes: list[tuple[int, int]]
+    labels: list[NDArray[np.uint8] | None]
+
+
+class EvaluationCrops(Dataset[EvaluationItem]):
+    """Whole photographs as crops of one size, by index, with their labels where the samples have them."""
+
+    def __init__(
+        self, samples: Sequence[Sample], description: DatasetDescription, *, crop_size: tuple[int, int]
+    ) -> None:
+        """crop_size is (height, width) in pixels."""
+        self.samples = samples
+        self.description = description
+        self.crop_size = crop_size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> EvaluationItem:
+        sample = self.samples[index]
+        image = read_image(sample.image_path)
+        label = None
+        if sample.label_path is not None:
+            label = read_label(sample.label_path, self.description)
+            check_same_size(sample, image, label)
+        size = (image.shape[0], image.shape[1])
+        crop = warp_image(image, affine_matrix(crop_box(size, self.crop_size), self.crop_size), self.crop_size)
+        return EvaluationItem(_channels_first(crop), index, size, label)
+
+
+def collate_evaluation(items: Sequence[EvaluationItem]) -> EvaluationBatch:
+    """Return the items as one batch: `collate_fn` of a DataLoader of `EvaluationCrops`."""
+    images, indices, sizes, labels = zip(*items, strict=True)
+    return EvaluationBatch(torch.stack(images), list(indices), list(sizes), list(labels))
+
+
+def worker_init(worker_id: int) -> None:
+    """Keep a DataLoader's worker to one core: `worker_init_fn`. The workers are the parallelism already."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _channels_first(image: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
