@@ -6,7 +6,7 @@
 #   ./run_tests.sh tests/utils -x   style checks, then pytest with these arguments
 set -euo pipefail
 cd "$(dirname "$0")"
-source ./environment.sh
+source utils/environment.sh
 prepare_environment requirements.txt requirements-dev.txt
 
 ruff check .
