@@ -29,13 +29,15 @@ class Sample(NamedTuple):
 
 
 class SplitContents(NamedTuple):
-    """What a folder has of one split: the ids as listed, and its photographs and label maps by id."""
+    """What a folder has of one split: the ids as listed, and its photographs and label maps by id.
 
-    folders: SplitFolders
-    root: Path
+    `missing` says in sentences which folder or list is not there at all.
+    """
+
     ids: list[str]
     images: dict[str, Path]
     labels: dict[str, Path]
+    missing: list[str]
 
 
 LAYOUTS: dict[str, dict[str, SplitFolders]] = {
@@ -90,21 +92,27 @@ def split_exists(data_dir: str | Path, layout: str, split: str) -> bool:
     return any((root / name).exists() for name in LAYOUTS[layout][split] if name)
 
 
-def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> SplitContents:
-    """Return what a folder has of a split, matching or not, from one listing of each of its folders.
-
-    Raises DatasetError where a folder or the id list is missing. Without `labelled` no labels are looked for.
-    """
+def split_paths(data_dir: str | Path, layout: str, split: str) -> tuple[Path, Path, Path | None]:
+    """Return a split's folder of photographs, folder of labels, and id list (None where the layout has none)."""
     if split not in SPLITS:
         raise DatasetError(f"there is no split {split!r}: the splits are {' and '.join(SPLITS)}")
     root, folders = dataset_root(data_dir, layout), LAYOUTS[layout][split]
-    images = _files_by_stem(root, folders.images, IMAGE_SUFFIXES, layout)
-    labels = _files_by_stem(root, folders.labels, (".png",), layout) if labelled else {}
-    ids = sorted(images) if folders.ids is None else _read_ids(root, folders.ids, layout)
-    if not ids:
-        where = root / (folders.ids or folders.images)
-        raise DatasetError(f"{where} is empty: the {split} split has no photographs")
-    return SplitContents(folders, root, ids, images, labels)
+    return root / folders.images, root / folders.labels, root / folders.ids if folders.ids else None
+
+
+def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> SplitContents:
+    """Return what a folder has of a split, matching or not, from one listing of each of its folders.
+
+    Without `labelled` no labels are looked for. Where the list is missing, the photographs are the list.
+    """
+    images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
+    missing: list[str] = []
+    images = _files_by_stem(images_folder, IMAGE_SUFFIXES, missing)
+    labels = _files_by_stem(labels_folder, (".png",), missing) if labelled else {}
+    ids = sorted(images) if id_list is None else _read_ids(id_list, missing)
+    if not ids and not missing:
+        missing.append(f"{id_list or images_folder} is empty: the {split} split has no photographs")
+    return SplitContents(ids or sorted(images), images, labels, missing)
 
 
 def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> list[Sample]:
@@ -113,10 +121,14 @@ def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     Raises DatasetError where a folder, the list, or the file of a listed id is missing.
     """
     contents = read_split(data_dir, layout, split, labelled=labelled)
-    _require_files(contents.ids, contents.images, contents.root / contents.folders.images, "photograph")
+    if contents.missing:
+        reasons = "\n".join(contents.missing)
+        raise DatasetError(f"{reasons}\nThe {layout} layout is {describe_layout(layout)}")
+    images_folder, labels_folder, _ = split_paths(data_dir, layout, split)
+    _require_files(contents.ids, contents.images, images_folder, "photograph")
     if not labelled:
         return [Sample(name, contents.images[name], None) for name in contents.ids]
-    _require_files(contents.ids, contents.labels, contents.root / contents.folders.labels, "label map")
+    _require_files(contents.ids, contents.labels, labels_folder, "label map")
     return [Sample(name, contents.images[name], contents.labels[name]) for name in contents.ids]
 
 
@@ -124,30 +136,26 @@ def _has_layout(root: Path, layout: str) -> bool:
     return any((root / folders.images).is_dir() for folders in LAYOUTS[layout].values())
 
 
-def _files_by_stem(root: Path, folder: str, suffixes: tuple[str, ...], layout: str) -> dict[str, Path]:
+def _files_by_stem(folder: Path, suffixes: tuple[str, ...], missing: list[str]) -> dict[str, Path]:
     """Return a folder's files by their name without suffix, from one listing (network drives are slow)."""
-    path = root / folder
     try:
-        names = sorted(entry.name for entry in path.iterdir())
+        names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
-        raise DatasetError(
-            f"{path}: no such folder ({error.strerror}); the {layout} layout is {describe_layout(layout)}"
-        ) from error
+        missing.append(f"{folder}: no such folder ({error.strerror})")
+        return {}
     files: dict[str, Path] = {}
     for suffix in reversed(suffixes):  # the preferred suffix comes last and stays
-        files |= {name[: -len(suffix)]: path / name for name in names if name.lower().endswith(suffix)}
+        files |= {name[: -len(suffix)]: folder / name for name in names if name.lower().endswith(suffix)}
     return files
 
 
-def _read_ids(root: Path, list_name: str, layout: str) -> list[str]:
-    path = root / list_name
+def _read_ids(path: Path, missing: list[str]) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error}); it lists one id a line, without suffix. "
-            f"The {layout} layout is {describe_layout(layout)}"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        missing.append(f"{path}: cannot be read ({reason}); it lists one id a line, without suffix")
+        return []
     return [line.strip() for line in lines if line.strip()]
 
 

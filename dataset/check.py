@@ -1,0 +1,294 @@
+"""Look at a whole dataset: what is wrong with it, and what is in it.
+
+    python -m dataset.check --data-dir DIR [--dataset NAME] [--output chart.png] [--report report.json]
+
+Exit status: 0 without problems, 1 with, 2 where there is no dataset to look at.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from dataset.class_chart import ChartColumn, draw_class_chart
+from dataset.descriptions import DatasetDescription, load_description
+from dataset.geometry import IGNORE_LABEL
+from dataset.layouts import (
+    SPLITS,
+    DatasetError,
+    Sample,
+    describe_layout,
+    read_split,
+    split_exists,
+    split_paths,
+)
+from dataset.reading import check_same_size, read_image, read_label
+from utils.colours import palette
+
+SHOWN_PER_KIND = 20
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: its kind in a word or two, the split, and a sentence that names the file."""
+
+    kind: str
+    split: str
+    message: str
+
+
+class SampleFindings(NamedTuple):
+    """What one photograph and its label map show: (height, width), pixels by class value, what is wrong."""
+
+    size: tuple[int, int] | None
+    pixels: NDArray[np.int64] | None
+    problems: list[tuple[str, str]]
+
+
+@dataclass
+class SplitContent:
+    """What is in a split: sizes of its readable photographs, and per class its pixels and photographs."""
+
+    num_classes: int
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    images_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    label_maps: int = 0
+
+    def add(self, findings: SampleFindings) -> None:
+        if findings.size is not None:
+            self.sizes.append(findings.size)
+        if findings.pixels is not None:
+            self.label_maps += 1
+            self.pixels += findings.pixels
+            self.images_with += findings.pixels > 0
+
+    def shares(self) -> NDArray[np.float64]:
+        """Return each class's share of the pixels that have a class, (K,), in percent."""
+        counts = self.pixels[: self.num_classes]
+        return 100 * counts / max(1, counts.sum())
+
+    def presence(self) -> NDArray[np.float64]:
+        """Return the share of the label maps that show each class, (K,), in percent."""
+        return 100 * self.images_with[: self.num_classes] / max(1, self.label_maps)
+
+    def ignored_share(self) -> float:
+        return float(100 * self.pixels[IGNORE_LABEL] / max(1, self.pixels.sum()))
+
+
+def check_dataset(
+    data_dir: str | Path, description: DatasetDescription, workers: int = 1
+) -> tuple[dict[str, SplitContent], list[Problem]]:
+    """Return the contents of every split that the folder has, and everything that is wrong with them.
+
+    Raises DatasetError where the folder has nothing of the layout at all.
+    """
+    contents: dict[str, SplitContent] = {}
+    problems: list[Problem] = []
+    ids: dict[str, list[str]] = {}
+    for split in SPLITS:
+        if split_exists(data_dir, description.layout, split):
+            samples, found = pair_files(data_dir, description.layout, split)
+            contents[split], unreadable = check_samples(samples, description, split, workers)
+            problems += found + unreadable
+            ids[split] = [sample.id for sample in samples]
+    if not contents:
+        layout = description.layout
+        raise DatasetError(f"{data_dir} has nothing of the {layout} layout: {describe_layout(layout)}")
+    problems += [
+        Problem("in two splits", "train, val", f"{name} is a photograph of both splits; the scores would flatter")
+        for name in sorted(set(ids.get("train", ())) & set(ids.get("val", ())))
+    ]
+    return contents, problems
+
+
+def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Sample], list[Problem]]:
+    """Return the samples of a split whose photograph exists, and what does not pair up."""
+    ids, images, labels, missing = read_split(data_dir, layout, split)
+    images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
+    problems = [Problem("missing", split, message) for message in missing]
+    counts = Counter(ids)
+    problems += [
+        Problem("listed twice", split, f"{id_list} has {name} {count} times")
+        for name, count in counts.items()
+        if count > 1
+    ]
+    source = id_list or images_folder
+    for folder, files, kind in ((images_folder, images, "photograph"), (labels_folder, labels, "label map")):
+        if not folder.is_dir():
+            continue  # then every file is missing, which is said already
+        problems += [
+            Problem(f"no {kind}", split, f"{folder} has no {kind} of {name}, which {source} has")
+            for name in counts
+            if name not in files
+        ]
+        problems += [
+            Problem("not listed", split, f"{path} is not used: {source} does not have {name}")
+            for name, path in files.items()
+            if name not in counts
+        ]
+    return [Sample(name, images[name], labels.get(name)) for name in counts if name in images], problems
+
+
+def check_samples(
+    samples: Sequence[Sample], description: DatasetDescription, split: str, workers: int
+) -> tuple[SplitContent, list[Problem]]:
+    """Read every photograph and label map; return what is in them and what is wrong with them."""
+    content = SplitContent(description.num_classes)
+    problems: list[Problem] = []
+    with ThreadPoolExecutor(workers) as pool:  # threads: decoding runs outside Python's lock
+        found = pool.map(partial(check_sample, description=description), samples)
+        for findings in tqdm(found, total=len(samples), desc=split, unit=" photographs", disable=None):
+            content.add(findings)
+            problems += [Problem(kind, split, message) for kind, message in findings.problems]
+    return content, problems
+
+
+def check_sample(sample: Sample, description: DatasetDescription) -> SampleFindings:
+    """Read one sample and return what it shows, each part also where the other one is damaged."""
+    problems: list[tuple[str, str]] = []
+    image = label = None
+    try:
+        image = read_image(sample.image_path)
+    except DatasetError as error:
+        problems.append(("damaged photograph", str(error)))
+    if sample.label_path is not None:
+        try:
+            label = read_label(sample.label_path, description)
+        except DatasetError as error:
+            problems.append(("wrong label map", str(error)))
+    if image is not None and label is not None:
+        try:
+            check_same_size(sample, image, label)
+        except DatasetError as error:
+            problems.append(("size mismatch", str(error)))
+    size = None if image is None else (image.shape[0], image.shape[1])
+    pixels = None if label is None else np.bincount(label.ravel(), minlength=256)
+    return SampleFindings(size, pixels, problems)
+
+
+def format_contents(contents: dict[str, SplitContent], class_names: Sequence[str]) -> str:
+    """Return two text tables: the splits' sizes, and per class its share of pixels and its photographs."""
+    lines = [f"{'split':7}{'photographs':>12}  {'height min/median/max':>22}  {'width min/median/max':>22}"]
+    for split, content in contents.items():
+        height, width = ("/".join(str(value) for value in _spread(content, axis).values()) or "-" for axis in (0, 1))
+        lines.append(f"{split:7}{len(content.sizes):12}  {height:>22}  {width:>22}")
+    name_width = max(len("(ignored)"), *map(len, class_names)) + 2
+    lines += [
+        "",
+        f"{'class':>5} {'':{name_width}}" + "".join(f"{s + ' pixels':>14}{'in photos':>11}" for s in contents),
+    ]
+    shares = [(content.shares(), content.images_with) for content in contents.values()]
+    for index, name in enumerate(class_names):
+        cells = "".join(f"{share[index]:13.3f}%{images[index]:11d}" for share, images in shares)
+        lines.append(f"{index:5} {name:{name_width}}{cells}")
+    ignored = "".join(f"{c.ignored_share():13.3f}%{c.images_with[IGNORE_LABEL]:11d}" for c in contents.values())
+    return "\n".join([*lines, f"{'':5} {'(ignored)':{name_width}}{ignored}"])
+
+
+def format_problems(problems: Sequence[Problem]) -> str:
+    """Return the problems by kind, the first twenty of each kind in full."""
+    if not problems:
+        return "No problems found."
+    lines = []
+    for kind, count in Counter(problem.kind for problem in problems).items():
+        lines.append(f"{kind} ({count}):")
+        messages = [f"  {problem.split}: {problem.message}" for problem in problems if problem.kind == kind]
+        lines += messages[:SHOWN_PER_KIND]
+        if count > SHOWN_PER_KIND:
+            lines.append(f"  ... and {count - SHOWN_PER_KIND} more; --report FILE.json has them all")
+    return "\n".join([*lines, "", f"{len(problems)} problem{'s' * (len(problems) > 1)} found."])
+
+
+def report_of(
+    data_dir: str | Path,
+    description: DatasetDescription,
+    contents: dict[str, SplitContent],
+    problems: Sequence[Problem],
+) -> dict[str, Any]:
+    """Return everything found as plain JSON types."""
+    return {
+        "data_dir": str(data_dir),
+        "dataset": description.to_dict(),
+        "splits": {
+            split: {
+                "photographs": len(content.sizes),
+                "label_maps": content.label_maps,
+                "height": _spread(content, 0),
+                "width": _spread(content, 1),
+                "pixels": dict(zip(description.class_names, content.pixels.tolist(), strict=False)),
+                "photographs_with": dict(zip(description.class_names, content.images_with.tolist(), strict=False)),
+                "ignored_pixels": int(content.pixels[IGNORE_LABEL]),
+            }
+            for split, content in contents.items()
+        },
+        "problems": [problem._asdict() for problem in problems],
+    }
+
+
+def _spread(content: SplitContent, axis: int) -> dict[str, int]:
+    """Return the smallest, median and largest height (axis 0) or width (axis 1); nothing without photographs."""
+    values = sorted(size[axis] for size in content.sizes)
+    return {"min": values[0], "median": values[len(values) // 2], "max": values[-1]} if values else {}
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset.check",
+        description="Look at a whole dataset: what is wrong with it, and what is in it.",
+        epilog="Exit status: 0 without problems, 1 with, 2 where there is no dataset to look at.",
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--dataset", metavar="NAME", help="lip, cihp, atr, ...; found out where it is left out")
+    parser.add_argument("--output", type=Path, metavar="CHART.png", help="draw the classes' shares as a picture")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write everything found as JSON")
+    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="threads that read")
+    parsed = parser.parse_args(arguments)
+    if parsed.workers < 1:
+        parser.error(f"--workers must be at least 1, not {parsed.workers}")
+    if parsed.output and parsed.output.suffix != ".png":
+        parser.error(f"--output must end in .png, not {parsed.output.name!r}")
+    return parsed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = _parse_arguments(arguments)
+    try:
+        description = load_description(options.data_dir, options.dataset)
+        contents, problems = check_dataset(options.data_dir, description, options.workers)
+        print(f"{description.name}: {description.num_classes} classes, in {options.data_dir}\n")
+        print(format_contents(contents, description.class_names), format_problems(problems), sep="\n\n")
+        if options.report:
+            report = report_of(options.data_dir, description, contents, problems)
+            options.report.parent.mkdir(parents=True, exist_ok=True)
+            options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            _draw(description, contents).save(options.output)
+    except (DatasetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 1 if problems else 0
+
+
+def _draw(description: DatasetDescription, contents: dict[str, SplitContent]) -> Image.Image:
+    columns = [ChartColumn(split, content.shares(), content.presence()) for split, content in contents.items()]
+    numbers = " and ".join(f"{len(content.sizes)} {split}" for split, content in contents.items())
+    title = f"{description.name}: {numbers} photographs"
+    return draw_class_chart(title, description.class_names, palette(description.name), columns)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

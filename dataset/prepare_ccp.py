@@ -1,0 +1,211 @@
+"""Turn the Clothing Co-Parsing repository into a dataset in the LIP layout.
+
+    git clone https://github.com/bearpaw/clothing-co-parsing
+    python -m dataset.prepare_ccp --source clothing-co-parsing --output data/ccp
+
+Yang, Luo, Lin: "Clothing Co-Parsing by Joint Image Segmentation and Labeling", CVPR 2014, published under the
+Apache License 2.0. Its photographs 0001 to 1004 have labels by pixel, of 59 tags, which become 15 classes.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
+from dataset.layouts import LAYOUTS, DatasetError
+from dataset.reading import save_label
+
+REPOSITORY = "github.com/bearpaw/clothing-co-parsing"
+LABELLED_PHOTOGRAPHS = 1004
+TRAIN, VAL = 704, 200
+# One of the 1,004 photographs, 0536, has no foreground and is left out. It is among the first 805 of the random
+# order, so these give 804 photographs for training, and the other 199 are for validation.
+TRAIN_OF_ALL = 805
+SMALLEST_FOREGROUND = 0.02
+MARGIN = 0.06
+LONGEST_SIDE = 512
+JPEG_QUALITY = 88
+
+CLASS_TAGS = {
+    "Background": "null",
+    "Hat": "hat",
+    "Hair": "hair",
+    "Glasses": "glasses sunglasses",
+    "Skin": "skin",
+    "Upper-clothes": "blouse bodysuit bra hoodie intimate jumper shirt sweater sweatshirt t-shirt top vest cardigan "
+    "tie cape",
+    "Coat": "coat jacket blazer suit",
+    "Dress": "dress romper swimwear",
+    "Pants": "pants jeans leggings shorts panties",
+    "Skirt": "skirt",
+    "Hosiery": "socks stockings tights",
+    "Shoes": "boots clogs flats heels loafers pumps sandals shoes sneakers wedges",
+    "Bag": "bag purse wallet",
+    "Scarf": "scarf",
+    "Accessory": "accessories belt bracelet earrings gloves necklace ring watch",
+}
+CCP = DatasetDescription(name="ccp", class_names=tuple(CLASS_TAGS))
+
+
+def split_ids(*, all_photographs: bool = False) -> dict[str, list[str]]:
+    """Return the ids of each split, sorted, as a fixed random order of the photographs deals them out.
+
+    The published split trains on 704 and validates on 200, and leaves 100 for later; with `all_photographs`
+    those are used as well. An id's split does not depend on which photographs are there.
+    """
+    order = np.random.default_rng(2024).permutation(np.arange(1, LABELLED_PHOTOGRAPHS + 1))
+    train, end = (TRAIN_OF_ALL, LABELLED_PHOTOGRAPHS) if all_photographs else (TRAIN, TRAIN + VAL)
+    return {
+        "train": [f"{number:04d}" for number in sorted(order[:train])],
+        "val": [f"{number:04d}" for number in sorted(order[train:end])],
+    }
+
+
+def prepare(source: Path, output: Path, *, all_photographs: bool = False) -> dict[str, list[str]]:
+    """Write the dataset and return the ids written by split. Photographs without foreground are left out.
+
+    The id lists and `dataset.json` come last, so a folder without them is one that was not finished. Raises
+    DatasetError where `source` is not the repository or a file of it is damaged.
+    """
+    table = class_table(source)
+    written: dict[str, list[str]] = {}
+    splits = split_ids(all_photographs=all_photographs)
+    if not any(_is_there(source, name) for ids in splits.values() for name in ids):
+        raise DatasetError(
+            f"{source} has none of the photographs 0001 to {LABELLED_PHOTOGRAPHS} together with its label: "
+            f"expected photos/NNNN.jpg and annotations/pixel-level/NNNN.mat, as in {REPOSITORY}"
+        )
+    for split, ids in splits.items():
+        folders = LAYOUTS["lip"][split]
+        images, labels = output / folders.images, output / folders.labels
+        images.mkdir(parents=True, exist_ok=True)
+        labels.mkdir(parents=True, exist_ok=True)
+        written[split] = []
+        for name in tqdm([name for name in ids if _is_there(source, name)], desc=split, disable=None):
+            photograph, label = read_pair(source, name, table)
+            if np.count_nonzero(label) < SMALLEST_FOREGROUND * label.size:
+                continue
+            photograph, label = crop_and_scale(photograph, label)
+            photograph.save(images / f"{name}.jpg", quality=JPEG_QUALITY)
+            save_label(labels / f"{name}.png", label, CCP)
+            written[split].append(name)
+    for split, ids in written.items():
+        (output / f"{split}_id.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+    text = json.dumps({key: CCP.to_dict()[key] for key in ("name", "classes", "flip_pairs", "ignore_label")}, indent=1)
+    (output / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+    return written
+
+
+def class_table(source: Path) -> NDArray[np.uint8]:
+    """Return the class of each tag number, from the repository's own list of tags; 255 for numbers beyond it."""
+    path = source / "label_list.mat"
+    if not path.is_file():
+        raise DatasetError(
+            f"{source} is not the Clothing Co-Parsing repository: it has no label_list.mat. "
+            f"Clone {REPOSITORY} and name its folder with --source"
+        )
+    tags = [str(np.squeeze(tag)) for tag in _read_mat(path, "label_list").ravel()]
+    class_of_tag = {tag: index for index, names in enumerate(CLASS_TAGS.values()) for tag in names.split()}
+    unknown = [tag for tag in tags if tag not in class_of_tag]
+    if unknown:
+        raise DatasetError(f"{path} lists tags that belong to no class here: {', '.join(unknown)}")
+    table = np.full(256, 255, dtype=np.uint8)
+    table[: len(tags)] = [class_of_tag[tag] for tag in tags]
+    return table
+
+
+def read_pair(source: Path, name: str, table: NDArray[np.uint8]) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Return a photograph and its label map (H, W) of class indices."""
+    photo_path, label_path = _paths(source, name)
+    try:
+        photograph = Image.open(photo_path).convert("RGB")
+    except OSError as error:
+        raise DatasetError(f"{photo_path}: cannot be read ({error}); fetch the repository again") from error
+    tags = _read_mat(label_path, "groundtruth")
+    if tags.shape != (photograph.height, photograph.width):
+        raise DatasetError(
+            f"{label_path} is {tags.shape}, but {photo_path} {(photograph.height, photograph.width)} "
+            "(height, width); fetch the repository again"
+        )
+    label = table[tags]
+    if label.max() == 255:
+        raise DatasetError(f"{label_path} has the tag number {tags[label == 255][0]}, which label_list.mat lacks")
+    return photograph, label
+
+
+def crop_and_scale(photograph: Image.Image, label: NDArray[np.uint8]) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Return both cut to the foreground with a margin of 6 % of its longer side, and at most 512 pixels long."""
+    ys, xs = np.nonzero(label)
+    left, right, top, bottom = int(xs.min()), int(xs.max()), int(ys.min()), int(ys.max())
+    margin = int(MARGIN * max(bottom - top, right - left))
+    box = (
+        max(0, left - margin),
+        max(0, top - margin),
+        min(photograph.width, right + margin + 1),
+        min(photograph.height, bottom + margin + 1),
+    )
+    photograph, label_picture = photograph.crop(box), Image.fromarray(label).crop(box)
+    factor = min(1.0, LONGEST_SIDE / max(photograph.size))
+    size = (round(photograph.width * factor), round(photograph.height * factor))
+    return (
+        photograph.resize(size, Image.Resampling.LANCZOS),
+        np.asarray(label_picture.resize(size, Image.Resampling.NEAREST)),
+    )
+
+
+def _paths(source: Path, name: str) -> tuple[Path, Path]:
+    return source / "photos" / f"{name}.jpg", source / "annotations" / "pixel-level" / f"{name}.mat"
+
+
+def _is_there(source: Path, name: str) -> bool:
+    return all(path.is_file() for path in _paths(source, name))
+
+
+def _read_mat(path: Path, variable: str) -> NDArray[Any]:
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise DatasetError("scipy is needed to read MATLAB files: pip install scipy") from error
+    try:
+        return np.asarray(loadmat(path)[variable])
+    except Exception as error:  # scipy documents no set of exceptions for damaged files
+        raise DatasetError(f"{path}: cannot read its variable {variable!r} ({error})") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset.prepare_ccp",
+        description="Turn the Clothing Co-Parsing repository into a dataset of 15 classes in the LIP layout.",
+    )
+    parser.add_argument("--source", type=Path, required=True, help=f"a clone of {REPOSITORY}")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write the dataset to")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="use all 1,003 photographs, 804 to train and 199 to validate; otherwise 703 and 200",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        written = prepare(options.source, options.output, all_photographs=options.all)
+    except (DatasetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    expected = [name for ids in split_ids(all_photographs=options.all).values() for name in ids]
+    missing = [name for name in expected if not _is_there(options.source, name)]
+    print(f"{options.output}: " + ", ".join(f"{len(ids)} {split} photographs" for split, ids in written.items()))
+    if missing:
+        print(f"{options.source} is not complete: {len(missing)} of {len(expected)} photographs are missing there")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
