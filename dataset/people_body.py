@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from dataset.people_canvas import Canvas, Colour, Fabric, Image, Points, circle, limb, smooth, texture
+from dataset.people_canvas import Canvas, Colour, Fabric, Image, Points, circle, limb, smooth
 from dataset.people_head import draw_hair_behind, draw_hair_hanging, draw_head
 from dataset.people_person import (
     HIP,
@@ -29,22 +29,23 @@ WAIST_Y = -0.55
 TORSO = (
     (-1.86, 0.17, 0.17),
     (-1.76, 0.40, 0.24),
-    (-1.64, 0.70, 0.29),
-    (-1.38, 0.68, 0.34),
+    (-1.66, 0.74, 0.29),
+    (-1.38, 0.70, 0.34),
     (-1.00, 0.58, 0.37),
     (-0.60, 0.50, 0.34),
     (-0.20, 0.54, 0.37),
     (0.10, 0.60, 0.40),
 )
-ARM_RADII = (0.19, 0.155, 0.115)
-LEG_RADII = (0.31, 0.21, 0.135)
+ARM_RADII = (0.19, 0.17, 0.14)
+LEG_RADII = (0.32, 0.24, 0.16)
 
 
 def draw_body(canvas: Canvas, person: Person, scale: float, origin: tuple[float, float]) -> None:
     """Draw a whole person whose hips lie at `origin` (x, y pixels), `scale` pixels to a head height."""
     stage = Stage(canvas, person, scale, origin)
     outfit = person.outfit
-    top, bottom = stage.texture(outfit.top), stage.texture(outfit.bottom)
+    top = stage.texture(outfit.top)
+    bottom = stage.texture(outfit.bottom) if outfit.base in ("pants", "skirt") else top
     coat = stage.texture(outfit.coat) if outfit.coat else None
     near = [side for side in SIDES if stage.depth(person.arms[side])[1:].mean() > -0.05]
     near.sort(key=lambda side: float(stage.depth(person.arms[side]).mean()))
@@ -55,7 +56,7 @@ def draw_body(canvas: Canvas, person: Person, scale: float, origin: tuple[float,
         if side not in near:
             _draw_arm(stage, side, top, coat)
     for side in sorted(SIDES, key=lambda side: float(stage.depth(person.legs[side]).mean())):
-        _draw_leg(stage, side, top if outfit.base == "jumpsuit" else bottom)
+        _draw_leg(stage, side, bottom)
     _draw_trunk(stage, top, bottom)
     if coat is not None:
         _draw_coat(stage, coat)
@@ -76,7 +77,7 @@ def _draw_ground_shadow(stage: Stage) -> None:
     stage.canvas.shadow(
         (float(centre[0]) - stage.canvas.light[0] * 0.4 * stage.scale, float(feet[:, 1].max()) + 0.1 * stage.scale),
         (stage.scale * 1.5, stage.scale * 0.42),
-        0.6,
+        0.42,
     )
 
 
@@ -113,14 +114,16 @@ def _draw_arm(stage: Stage, side: Side, top: Colour | Image, coat: Colour | Imag
     elbow, wrist, hand = stage.project(np.stack([joints[1], joints[2], palm]))
     thumb = hand + np.array([stage.side_x(side), -0.4]) * -0.14 * stage.scale
     skin = limb(stage.project(joints), [radius * stage.scale for radius in radii])
-    fist = [*limb(np.stack([wrist, hand]), [radii[2] * stage.scale, 0.15 * stage.scale])]
+    fist = [*limb(np.stack([wrist, hand]), [radii[2] * stage.scale, 0.17 * stage.scale])]
     fist.append(circle(thumb, 0.07 * stage.scale))
     stage.canvas.fill(skin + fist, person.skin, ARM[side])
 
     sleeve = 0.98 if coat is not None else outfit.sleeve
     garment = coat if coat is not None else top
     label = LABELS["Coat"] if coat is not None else stage.top_label
-    wide = [radius + (0.085 if coat is not None else 0.06) for radius in radii]
+    wide = [radius + extra for radius, extra in zip(radii, (0.05, 0.07, 0.075), strict=True)]
+    if coat is not None:
+        wide = [width + 0.025 for width in wide]
     if sleeve:
         _draw_tube(stage, joints, wide, (0.0, sleeve), garment, label)
     if outfit.gloves:
@@ -128,7 +131,7 @@ def _draw_arm(stage: Stage, side: Side, top: Colour | Image, coat: Colour | Imag
         cuff = wrist + 0.42 * (elbow - wrist) * (1.0 if sleeve < 0.9 else 0.75)
         outlines = limb(
             np.stack([hand, wrist, cuff]),
-            [0.21 * stage.scale, (radii[2] + 0.05) * stage.scale, (radii[2] + 0.1) * stage.scale],
+            [0.24 * stage.scale, (radii[2] + 0.05) * stage.scale, (radii[2] + 0.1) * stage.scale],
             flat_end=True,
         )
         outlines.append(circle(thumb, 0.1 * stage.scale))
@@ -143,7 +146,9 @@ def _draw_leg(stage: Stage, side: Side, trousers: Colour | Image) -> None:
     from_behind = np.cos(person.yaw) < -0.1
     if from_behind:
         _draw_shoe(stage, side)
-    _draw_tube(stage, joints, radii, (0.0, 1.0), person.skin, LEG[side])
+    # Under a skirt only what can show is drawn, so that no thigh sticks out at its side.
+    start = max(outfit.hem - 0.2, 0.0) if outfit.base in ("skirt", "dress") else 0.0
+    _draw_tube(stage, joints, radii, (start, 1.0), person.skin, LEG[side])
     if outfit.socks:
         sock = stage.texture(outfit.socks)
         start = 1 - outfit.sock_height * SHANK / LEG_LENGTH
@@ -162,11 +167,12 @@ def _draw_shoe(stage: Stage, side: Side) -> None:
     """A shoe from heel to toe; the toe points where the body faces, a little outwards."""
     ankle = stage.person.legs[side][2]
     heel, ball, toe = (
-        ankle + np.array([OUTWARD[side] * x, y, z]) for x, y, z in ((0, 0.08, -0.05), (0.07, 0.12, 0.3), (0.1, 0.13, 0.46))
+        ankle + np.array([OUTWARD[side] * x, y, z])
+        for x, y, z in ((0, 0.08, -0.05), (0.07, 0.12, 0.3), (0.1, 0.13, 0.46))
     )
     points = stage.project(np.stack([heel, ball, toe]))
     unit = stage.scale
-    outlines = limb(points, [0.19 * unit, 0.19 * unit, 0.15 * unit])
+    outlines = limb(points, [0.21 * unit, 0.22 * unit, 0.17 * unit])
     sole = [outline + np.array([0, 0.06 * unit], np.float32) for outline in outlines]
     stage.canvas.fill(sole, stage.person.outfit.sole, SHOE[side], shade=0.1)
     stage.canvas.fill(outlines, stage.person.outfit.shoe, SHOE[side])
@@ -197,8 +203,8 @@ def _skirt_levels(person: Person, hem: float, start: float, flare: float, grow: 
     """Sections of a skirt from `start` to `hem` (y), wide enough for the legs inside it."""
     levels = _trunk_levels(person, start, 0.1, grow)
     reach = [(abs(x), abs(z)) for x, z in (_leg_at(person, side, hem) for side in SIDES)]
-    width = max(levels[-1, 1] + flare * (hem - 0.1), max(x for x, _ in reach) + 0.3)
-    depth = max(levels[-1, 2] + flare * (hem - 0.1), max(z for _, z in reach) + 0.28)
+    width = max(levels[-1, 1] + flare * (hem - 0.1), max(x for x, _ in reach) + 0.34 * person.build)
+    depth = max(levels[-1, 2] + flare * (hem - 0.1), max(z for _, z in reach) + 0.36 * person.build)
     middle = (0.55 * hem + 0.045, (levels[-1, 1] + 1.15 * width) / 2.15, (levels[-1, 2] + 1.15 * depth) / 2.15)
     return np.concatenate([levels, [middle, (hem, width, depth)]])
 
@@ -254,11 +260,18 @@ def _draw_coat(stage: Stage, coat: Colour | Image) -> None:
     """A coat over everything so far, with its opening left out when the front is to be seen."""
     person, outfit = stage.person, stage.person.outfit
     hem = outfit.coat_hem * LEG_LENGTH
-    outline = _silhouette(stage, _skirt_levels(person, max(hem, 0.3), NECK_Y - 0.06, 0.16, 0.1))
+    flare = 0.34 if outfit.base in ("skirt", "dress") else 0.16
+    outline = _silhouette(stage, _skirt_levels(person, max(hem, 0.3), NECK_Y - 0.06, flare, 0.1))
     holes = []
     if np.cos(person.yaw) > 0.2:
         gap = 0.17 if outfit.coat_open else 0.02
-        sections = [(0.26, NECK_Y - 0.2), (0.24, NECK_Y + 0.1), (gap, -1.1), (gap + 0.02, WAIST_Y), (gap * 1.9, hem + 0.2)]
+        sections = [
+            (0.26, NECK_Y - 0.2),
+            (0.24, NECK_Y + 0.1),
+            (gap, -1.1),
+            (gap + 0.02, WAIST_Y),
+            (gap * 1.9, hem + 0.2),
+        ]
         left = [(x, y, 0.4) for x, y in sections]
         right = [(-x, y, 0.4) for x, y in sections[::-1]]
         holes.append(stage.project(left + right))
@@ -268,7 +281,7 @@ def _draw_coat(stage: Stage, coat: Colour | Image) -> None:
 def _draw_neck(stage: Stage) -> None:
     """The neck and the neckline; LIP counts a neck's skin as Face."""
     from_front = np.cos(stage.person.yaw) > 0
-    low = stage.project([(0, NECK_Y + (0.16 if from_front else -0.04), 0.12)])[0]
+    low = stage.project([(0, NECK_Y + (0.02 if from_front else -0.04), 0.12)])[0]
     high = stage.project([(0, NECK_Y - 0.35, 0.02)])[0]
     outlines = limb(np.stack([high, low]), [0.2 * stage.scale, 0.19 * stage.scale])
     stage.canvas.fill(outlines, stage.darker_skin, LABELS["Face"])
@@ -282,7 +295,9 @@ def _draw_scarf(stage: Stage, fabric: Fabric) -> None:
     tail = [(side * 0.14, NECK_Y, 0.36), (side * 0.24, -1.2, 0.45), (side * 0.26, -0.75, 0.46)]
     roll = stage.project(ring)
     if np.cos(stage.person.yaw) > -0.2:
-        stage.canvas.fill(limb(stage.project(tail), [0.15 * unit, 0.19 * unit, 0.2 * unit], True), paint, LABELS["Scarf"])
+        stage.canvas.fill(
+            limb(stage.project(tail), [0.15 * unit, 0.19 * unit, 0.2 * unit], True), paint, LABELS["Scarf"]
+        )
     stage.canvas.fill([*limb(roll, [0.2 * unit] * 12), roll], paint, LABELS["Scarf"])
 
 

@@ -59,8 +59,8 @@ class Canvas:
         left, top = np.floor(corners.min(0)).astype(int)
         right, bottom = np.ceil(corners.max(0)).astype(int) + 1
         # A shape is shaded as a whole, so what hangs over the edge is kept, within reason.
-        left, right = max(left, -width), min(right, 2 * width)
-        top, bottom = max(top, -height), min(bottom, 2 * height)
+        left, right = max(left, -width // 2), min(right, width + width // 2)
+        top, bottom = max(top, -height // 2), min(bottom, height + height // 2)
         if right <= left or bottom <= top:
             return
         mask = np.zeros((bottom - top, right - left), np.uint8)
@@ -84,20 +84,26 @@ class Canvas:
             return
         inside = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
         here = (slice(y0, y1), slice(x0, x1))
-        colours = paint[here] if isinstance(paint, np.ndarray) else np.array(paint, np.uint8)[None, None]
-        if shade:
-            factor = 1 - shade + shade * self._softened(mask)[inside]
-            colours = (colours * factor[..., None]).astype(np.uint8)
-        chosen = mask[inside] > 0
-        np.copyto(self.image[here], colours, where=chosen[..., None])
-        self.label[here][chosen] = label
+        # The brightness is a function of one byte per pixel, which makes a table the quickest way.
+        brightness = 1 - shade + shade * np.minimum(np.arange(256) * (1.35 / 255), 1)
+        nearness = self._softened(mask)[inside] if shade else mask[inside]
+        nearness = cv2.merge([nearness] * 3)
+        if isinstance(paint, np.ndarray):
+            factor = cv2.LUT(nearness, (255 * brightness).astype(np.uint8))
+            colours = cv2.multiply(paint[here], factor, scale=1 / 255)
+        else:
+            table = (brightness[:, None] * np.array(paint)).astype(np.uint8)
+            colours = cv2.LUT(nearness, table[None])
+        chosen = np.ascontiguousarray(mask[inside])
+        cv2.copyTo(colours, chosen, self.image[here])
+        self.label[here][chosen > 0] = label
 
-    def _softened(self, mask: Image) -> NDArray[np.float32]:
-        """The mask's local mean (0..1), looked up a little away from the light."""
+    def _softened(self, mask: Image) -> Image:
+        """The mask's local mean (0..255), looked up a little away from the light."""
         reach = max(3, int(0.55 * min(mask.shape)))
-        anchor = [min(max(round(reach * (0.5 + 0.3 * part)), 0), reach - 1) for part in self.light]
-        mean = cv2.blur(mask, (reach, reach), anchor=tuple(anchor), borderType=cv2.BORDER_CONSTANT)
-        return np.minimum(mean.astype(np.float32) * (1.35 / 255), 1)
+        x, y = (min(max(round(reach * (0.5 + 0.3 * part)), 0), reach - 1) for part in self.light)
+        mean = cv2.blur(mask, (reach, reach), anchor=(x, y), borderType=cv2.BORDER_CONSTANT)
+        return mean.astype(np.uint8, copy=False)
 
     def shadow(self, centre: tuple[float, float], radii: tuple[float, float], strength: float) -> None:
         """Darken a soft ellipse of the picture; the labels stay."""

@@ -37,7 +37,7 @@ class HeadMap:
         self.stage = stage
         self.centre = stage.plane([(0.06 * np.sin(person.yaw), HEAD_Y)])[0]
         self.radii = np.array(HEAD_RADII) * stage.scale
-        span = np.ceil(self.radii * 1.75).astype(int)
+        span = np.ceil(self.radii * 1.45).astype(int)
         self.left, self.top = (np.floor(self.centre) - span).astype(int)
         x = np.arange(2 * span[0], dtype=np.float32)[None] + self.left - self.centre[0]
         y = np.arange(2 * span[1], dtype=np.float32)[:, None] + self.top - self.centre[1]
@@ -97,7 +97,16 @@ def _draw_long_hair(stage: Stage) -> None:
     backward = -np.sin(person.head_yaw)
     hair, label = person.hair, LABELS["Hair"]
     if person.hair_style == "long":
-        shape = [(-0.5, HEAD_Y), (0.5, HEAD_Y), (0.56, -1.9), (0.5, -1.35), (0.2, -1.2), (-0.2, -1.2), (-0.5, -1.35), (-0.56, -1.9)]
+        shape = [
+            (-0.5, HEAD_Y),
+            (0.5, HEAD_Y),
+            (0.56, -1.9),
+            (0.5, -1.35),
+            (0.2, -1.2),
+            (-0.2, -1.2),
+            (-0.5, -1.35),
+            (-0.56, -1.9),
+        ]
         outline = np.array(shape, np.float32) + np.array([0.26 * backward, 0], np.float32)
         stage.canvas.fill([stage.plane(smooth(outline))], hair, label)
     elif person.hair_style == "ponytail":
@@ -157,7 +166,7 @@ def _draw_sunglasses(head: HeadMap, colour: Colour) -> None:
     """Two large lenses, a bridge and temples, wherever they face the viewer."""
     azimuth, elevation = np.abs(head.azimuth), head.elevation
     power = 2 if head.stage.person.outfit.round_glasses else 5
-    lens = np.abs((azimuth - 27) / 23) ** power + np.abs((elevation - 1) / 17) ** power < 1
+    lens = np.abs((azimuth - 28) / 24) ** power + np.abs((elevation - 1) / 21) ** power < 1
     bridge = (azimuth < 10) & (np.abs(elevation - 6) < 4.5)
     temple = (azimuth > 40) & (azimuth < 92) & (np.abs(elevation - 6) < 4.5)
     seen = head.reach < 1.04
@@ -195,5 +204,9 @@ def _draw_brim(head: HeadMap, paint: Colour | Image, radius: float, drop: float)
     centre, _ = head.point(0, 90, 0.42)
     ring = circle(centre, radius * unit, TILT * 1.2)
     lower = circle(centre + np.array([0, drop * unit], np.float32), radius * unit, TILT * 1.2)
-    outlines = [ring] if not drop else [ring, lower, *limb(np.stack([centre, centre + (0, drop * unit)]), [radius * unit * 0.9] * 2)[2:]]
+    outlines = (
+        [ring]
+        if not drop
+        else [ring, lower, *limb(np.stack([centre, centre + (0, drop * unit)]), [radius * unit * 0.9] * 2)[2:]]
+    )
     head.stage.canvas.fill(outlines, paint, LABELS["Hat"])

@@ -20,11 +20,11 @@ SIDES: tuple[Side, Side] = ("left", "right")
 OUTWARD = {"left": 1.0, "right": -1.0}
 
 # Lengths are in head heights. A body's axes: x to the person's left, y down, z forward; the hips are the origin.
-SHOULDER = (0.70, -1.62, 0.0)
+SHOULDER = (0.65, -1.55, 0.0)
 HIP = (0.30, 0.05, 0.0)
 NECK_Y = -1.80
-HEAD_Y = -2.50
-HEAD_RADII = (0.49, 0.58)
+HEAD_Y = -2.52
+HEAD_RADII = (0.55, 0.63)
 UPPER_ARM, FOREARM, THIGH, SHANK = 1.05, 0.95, 1.60, 1.55
 
 # Directions (outward, down, forward) of the upper and the lower part of a limb.
@@ -142,6 +142,7 @@ def sample_person(rng: Generator) -> Person:
     yaw = _sample_yaw(rng)
     build = float(rng.uniform(0.86, 1.22))
     skin = np.array(choose(rng, SKINS)) * rng.uniform(0.93, 1.04)
+    outfit = _sample_outfit(rng)
     hair = choose(rng, DYED_HAIRS if chance(rng, 0.08) else HAIRS)
     styles = {"short": 3.0, "bob": 2.0, "long": 2.5, "ponytail": 1.2, "bun": 1.2, "afro": 1.0, "bald": 0.4}
     return Person(
@@ -151,11 +152,11 @@ def sample_person(rng: Generator) -> Person:
         build=build,
         hips=float(rng.uniform(0.92, 1.15)),
         arms=_sample_arms(rng, build),
-        legs=_sample_legs(rng, build),
+        legs=_sample_legs(rng, build, skirted=outfit.base in ("skirt", "dress")),
         skin=_as_colour(skin),
         hair=hair,
         hair_style=choose(rng, styles),  # type: ignore[arg-type]
-        outfit=_sample_outfit(rng),
+        outfit=outfit,
     )
 
 
@@ -202,16 +203,17 @@ def _sample_arms(rng: Generator, build: float) -> dict[Side, Skeleton]:
     return arms
 
 
-def _sample_legs(rng: Generator, build: float) -> dict[Side, Skeleton]:
-    pose = choose(rng, {"stand": 1.5, "apart": 1.5, "contrapposto": 1.2, "stride": 1.6, "knee up": 0.5})
+def _sample_legs(rng: Generator, build: float, skirted: bool) -> dict[Side, Skeleton]:
+    weights = {"stand": 1.5, "apart": 1.5, "contrapposto": 1.2, "stride": 1.6, "knee up": 0.6}
+    if skirted:
+        del weights["knee up"]  # the skirts that are drawn do not follow a raised thigh
+    pose = choose(rng, weights)
     first, second = LEG_POSES[pose]
     leading: Side = choose(rng, SIDES)
     hip = (HIP[0] * build, *HIP[1:])
     length = rng.uniform(0.92, 1.05)
     return {
-        side: _chain(
-            hip, first if side == leading else second, (THIGH * length, SHANK * length), OUTWARD[side], rng
-        )
+        side: _chain(hip, first if side == leading else second, (THIGH * length, SHANK * length), OUTWARD[side], rng)
         for side in SIDES
     }
 
@@ -219,7 +221,7 @@ def _sample_legs(rng: Generator, build: float) -> dict[Side, Skeleton]:
 def _sample_outfit(rng: Generator) -> Outfit:
     """Clothes at random, so that every class is on a fair share of people."""
     base = choose(rng, {"pants": 0.31, "skirt": 0.22, "dress": 0.23, "jumpsuit": 0.24})
-    coat = sample_fabric(rng, plain=0.75) if chance(rng, 0.34) else None
+    coat = sample_fabric(rng, plain=0.75) if chance(rng, 0.28) else None
     if base in ("pants", "jumpsuit"):
         hem = choose(rng, {0.40: 0.3, 0.72: 0.3, 0.97: 0.4})
     else:
@@ -229,7 +231,7 @@ def _sample_outfit(rng: Generator) -> Outfit:
         base=base,  # type: ignore[arg-type]
         top=sample_fabric(rng),
         bottom=sample_fabric(rng, plain=0.7),
-        sleeve=choose(rng, {0.0: 0.12, 0.3: 0.38, 0.62: 0.15, 0.97: 0.35}),
+        sleeve=choose(rng, {0.0: 0.17, 0.3: 0.43, 0.62: 0.15, 0.97: 0.25}),
         hem=hem + float(rng.uniform(-0.05, 0.03)),
         coat=coat,
         coat_hem=float(rng.uniform(0.12, 0.62)),
@@ -243,7 +245,7 @@ def _sample_outfit(rng: Generator) -> Outfit:
         shoe=shoe,
         sole=choose(rng, ((235, 235, 235), (40, 40, 40), (90, 130, 170))),
         boots=chance(rng, 0.2),
-        sunglasses=choose(rng, ((25, 22, 22), (30, 30, 60), (90, 45, 25))) if chance(rng, 0.34) else None,
+        sunglasses=choose(rng, ((25, 22, 22), (30, 30, 60), (90, 45, 25))) if chance(rng, 0.38) else None,
         round_glasses=chance(rng, 0.5),
         bag=sample_colour(rng) if chance(rng, 0.12) else None,
     )

@@ -19,9 +19,10 @@ def draw_background(rng: Generator, size: tuple[int, int]) -> Image:
     sigma = float(rng.uniform(0, 1)) ** 2 * 0.016 * size[0]
     if sigma > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-    coarse = rng.normal(0, 1, (max(size[0] // 6, 2), max(size[1] // 6, 2))).astype(np.float32)
-    grain = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_LINEAR)[..., None]
-    return np.clip(picture + grain * rng.uniform(1, 7), 0, 255).astype(np.uint8)
+    cell = int(rng.integers(3, 16))
+    coarse = rng.standard_normal((size[0] // cell + 2, size[1] // cell + 2), np.float32)
+    grain = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+    return np.clip(picture + grain * rng.uniform(0, 4), 0, 255).astype(np.uint8)
 
 
 def _gradient(top: Colour, bottom: Colour, size: tuple[int, int]) -> Image:
@@ -216,5 +217,5 @@ def relight(rng: Generator, image: Image, light: tuple[float, float]) -> Image:
     slope = rng.uniform(0, 0.16)
     cast = rng.normal(1, 0.035, 3).astype(np.float32) * rng.uniform(0.86, 1.08)
     factor = (1 - slope * (light[0] * x + light[1] * y)) * cast
-    noise = rng.standard_normal((height, width, 1), np.float32) * rng.uniform(0, 4)
+    noise = rng.standard_normal((height, width, 1), np.float32) * rng.uniform(0, 3)
     return np.clip(image * factor + noise, 0, 255).astype(np.uint8)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dataset.descriptions import BUILT_IN
 from dataset.people_canvas import Canvas, Colour, Fabric, Image, Points, texture
 from dataset.people_person import OUTWARD, Person, Side
 
-LABELS = {name: index for index, name in enumerate("Background, Hat, Hair, Glove, Sunglasses, Upper-clothes, Dress, Coat, Socks, Pants, Jumpsuits, Scarf, Skirt, Face, Left-arm, Right-arm, Left-leg, Right-leg, Left-shoe, Right-shoe".split(", "))}
+LABELS = {name: index for index, name in enumerate(BUILT_IN["lip"].class_names)}
 ARM: dict[Side, int] = {"left": LABELS["Left-arm"], "right": LABELS["Right-arm"]}
 LEG: dict[Side, int] = {"left": LABELS["Left-leg"], "right": LABELS["Right-leg"]}
 SHOE: dict[Side, int] = {"left": LABELS["Left-shoe"], "right": LABELS["Right-shoe"]}
@@ -28,6 +29,7 @@ class Stage:
         self.person = person
         self.scale = scale
         self.origin = np.array(origin)
+        self._textures: dict[Fabric, Colour | Image] = {}
 
     def depth(self, points: ArrayLike) -> NDArray[np.float64]:
         """How far towards the viewer points (..., 3) of the body lie, in head heights."""
@@ -47,7 +49,11 @@ class Stage:
         return float(OUTWARD[side] * np.cos(self.person.yaw))
 
     def texture(self, fabric: Fabric) -> Colour | Image:
-        return texture(fabric, self.canvas.label.shape, self.scale)  # type: ignore[arg-type]
+        """The fabric as the canvas is painted with it, made once."""
+        if fabric not in self._textures:
+            height, width = self.canvas.label.shape
+            self._textures[fabric] = texture(fabric, (height, width), self.scale)
+        return self._textures[fabric]
 
     @property
     def top_label(self) -> int:
