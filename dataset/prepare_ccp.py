@@ -73,34 +73,54 @@ def prepare(source: Path, output: Path, *, all_photographs: bool = False) -> dic
     """Write the dataset and return the ids written by split. Photographs without foreground are left out.
 
     The id lists and `dataset.json` come last, so a folder without them is one that was not finished. Raises
-    DatasetError where `source` is not the repository or a file of it is damaged.
+    DatasetError where `source` is not the repository, a file of it is damaged, or `output` holds another split.
     """
     table = class_table(source)
-    written: dict[str, list[str]] = {}
     splits = split_ids(all_photographs=all_photographs)
     if not any(_is_there(source, name) for ids in splits.values() for name in ids):
         raise DatasetError(
             f"{source} has none of the photographs 0001 to {LABELLED_PHOTOGRAPHS} together with its label: "
             f"expected photos/NNNN.jpg and annotations/pixel-level/NNNN.mat, as in {REPOSITORY}"
         )
-    for split, ids in splits.items():
-        folders = LAYOUTS["lip"][split]
-        images, labels = output / folders.images, output / folders.labels
-        images.mkdir(parents=True, exist_ok=True)
-        labels.mkdir(parents=True, exist_ok=True)
-        written[split] = []
-        for name in tqdm([name for name in ids if _is_there(source, name)], desc=split, disable=None):
-            photograph, label = read_pair(source, name, table)
-            if np.count_nonzero(label) < SMALLEST_FOREGROUND * label.size:
-                continue
-            photograph, label = crop_and_scale(photograph, label)
-            photograph.save(images / f"{name}.jpg", quality=JPEG_QUALITY)
-            save_label(labels / f"{name}.png", label, CCP)
-            written[split].append(name)
+    _require_same_split(output, splits)
+    for split in splits:
+        (output / f"{split}_id.txt").unlink(missing_ok=True)
+    written = {split: _write_split(source, output, split, ids, table) for split, ids in splits.items()}
     for split, ids in written.items():
         (output / f"{split}_id.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
-    text = json.dumps({key: CCP.to_dict()[key] for key in ("name", "classes", "flip_pairs", "ignore_label")}, indent=1)
+    keys = ("name", "classes", "flip_pairs", "ignore_label")
+    text = json.dumps({key: CCP.to_dict()[key] for key in keys}, indent=1)
     (output / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+    return written
+
+
+def _require_same_split(output: Path, splits: dict[str, list[str]]) -> None:
+    """Raise DatasetError where an earlier run has split the photographs differently."""
+    for split, ids in splits.items():
+        folders = LAYOUTS["lip"][split]
+        others = {path.stem for folder in folders[:2] for path in (output / folder).glob("*.*")} - set(ids)
+        if others:
+            raise DatasetError(
+                f"{output / folders.images} has photographs that are not in this {split} split ({min(others)} "
+                f"and {len(others) - 1} others); write to a new folder, or delete this one first"
+            )
+
+
+def _write_split(source: Path, output: Path, split: str, ids: list[str], table: NDArray[np.uint8]) -> list[str]:
+    """Write the photographs and label maps of a split that `source` has; return their ids."""
+    folders = LAYOUTS["lip"][split]
+    images, labels = output / folders.images, output / folders.labels
+    images.mkdir(parents=True, exist_ok=True)
+    labels.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in tqdm([name for name in ids if _is_there(source, name)], desc=split, disable=None):
+        photograph, label = read_pair(source, name, table)
+        if np.count_nonzero(label) < SMALLEST_FOREGROUND * label.size:
+            continue
+        photograph, label = crop_and_scale(photograph, label)
+        photograph.save(images / f"{name}.jpg", quality=JPEG_QUALITY)
+        save_label(labels / f"{name}.png", label, CCP)
+        written.append(name)
     return written
 
 
