@@ -68,7 +68,7 @@ def _place(rng: Generator, person: Person, size: tuple[int, int]) -> tuple[float
     plane = turn(joints, person.yaw)
     plane = np.concatenate([plane, [(-0.6, HEAD_Y - HEAD_RADII[1] - 0.2), (0.6, HEAD_Y)]])
     points = to_pixels(plane, person.lean, 1.0, (0, 0))
-    low, high = points.min(0) - (0.2, 0.05), points.max(0) + (0.2, 0.4)
+    low, high = points.min(0) - np.array([0.2, 0.05]), points.max(0) + np.array([0.2, 0.4])
     span = high - low
     scale = float(min(height / span[1], width / span[0]) * rng.uniform(0.88, 1.0))
     closer = chance(rng, 0.32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -86,8 +86,7 @@ class Canvas:
         here = (slice(y0, y1), slice(x0, x1))
         # The brightness is a function of one byte per pixel, which makes a table the quickest way.
         brightness = 1 - shade + shade * np.minimum(np.arange(256) * (1.35 / 255), 1)
-        nearness = self._softened(mask)[inside] if shade else mask[inside]
-        nearness = cv2.merge([nearness] * 3)
+        nearness = cv2.merge([self._softened(mask)[inside] if shade else mask[inside]] * 3)
         if isinstance(paint, np.ndarray):
             factor = cv2.LUT(nearness, (255 * brightness).astype(np.uint8))
             colours = cv2.multiply(paint[here], factor, scale=1 / 255)
@@ -132,7 +131,7 @@ def _fixed_point(points: Points, left: int, top: int) -> NDArray[np.int32]:
     return np.round((np.asarray(points) - (left, top)) * 16).astype(np.int32)
 
 
-def circle(centre: Points, radius: float, aspect: float = 1.0) -> Points:
+def circle(centre: ArrayLike, radius: float, aspect: float = 1.0) -> Points:
     """The outline (28, 2) of an ellipse of half-width `radius` and half-height `radius` times `aspect`."""
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle) * aspect], 1)

@@ -68,7 +68,7 @@ class HeadMap:
         offset = np.array([across, -height]) * self.radii * reach
         cosine, sine = np.cos(person.lean), np.sin(person.lean)
         x, y = offset[0] * cosine - offset[1] * sine, offset[0] * sine + offset[1] * cosine
-        return (self.centre + (x, y)).astype(np.float32), float(np.cos(turned) * level)
+        return (self.centre + np.array([x, y])).astype(np.float32), float(np.cos(turned) * level)
 
 
 def _jaw(down: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -202,11 +202,9 @@ def _draw_brim(head: HeadMap, paint: Colour | Image, radius: float, drop: float)
     """A round brim, seen a little from above."""
     unit = head.stage.scale
     centre, _ = head.point(0, 90, 0.42)
-    ring = circle(centre, radius * unit, TILT * 1.2)
-    lower = circle(centre + np.array([0, drop * unit], np.float32), radius * unit, TILT * 1.2)
-    outlines = (
-        [ring]
-        if not drop
-        else [ring, lower, *limb(np.stack([centre, centre + (0, drop * unit)]), [radius * unit * 0.9] * 2)[2:]]
-    )
+    outlines = [circle(centre, radius * unit, TILT * 1.2)]
+    if drop:
+        lower = centre + np.array([0, drop * unit], np.float32)
+        outlines += [*limb(np.stack([centre, lower]), [radius * unit * 0.9] * 2)[2:]]
+        outlines.append(circle(lower, radius * unit, TILT * 1.2))
     head.stage.canvas.fill(outlines, paint, LABELS["Hat"])

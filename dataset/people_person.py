@@ -236,7 +236,7 @@ def _sample_outfit(rng: Generator) -> Outfit:
         coat=coat,
         coat_hem=float(rng.uniform(0.12, 0.62)),
         coat_open=chance(rng, 0.7),
-        hat=choose(rng, {"none": 0.60, "cap": 0.11, "beanie": 0.11, "brim": 0.11, "bucket": 0.07}),  # type: ignore[arg-type]
+        hat=choose(rng, {"none": 0.60, "cap": 0.11, "beanie": 0.11, "brim": 0.11, "bucket": 0.07}),
         hat_fabric=sample_fabric(rng, plain=0.75),
         scarf=sample_fabric(rng, plain=0.4) if chance(rng, 0.27) else None,
         gloves=sample_fabric(rng, plain=0.85) if chance(rng, 0.32) else None,

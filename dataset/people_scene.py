@@ -18,7 +18,7 @@ def draw_background(rng: Generator, size: tuple[int, int]) -> Image:
     picture = choose(rng, scenes)(rng, size)
     sigma = float(rng.uniform(0, 1)) ** 2 * 0.016 * size[0]
     if sigma > 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+        picture = cv2.GaussianBlur(picture, (0, 0), sigma).astype(np.uint8, copy=False)
     cell = int(rng.integers(3, 16))
     coarse = rng.standard_normal((size[0] // cell + 2, size[1] // cell + 2), np.float32)
     grain = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
@@ -188,17 +188,19 @@ def draw_occluder(rng: Generator, canvas: Canvas) -> None:
     elif kind == "table":
         x, y = width * rng.uniform(-0.3, 0.5), height * rng.uniform(0.6, 0.85)
         wide = width * rng.uniform(0.5, 0.9)
-        box = np.array([(0, 0), (wide, 0), (wide, height), (0, height)], np.float32) + (x, y)
-        canvas.fill([box.astype(np.float32)], colour, BACKGROUND, shade=0.15)
-        board = box + np.array([(-8, -6), (8, -6), (8, 6 - height), (-8, 6 - height)])
-        canvas.fill([board.astype(np.float32)], _tinted(rng, colour, 30), BACKGROUND, shade=0.1)
+        box = np.array([(0, 0), (wide, 0), (wide, height), (0, height)], np.float32) + np.array([x, y], np.float32)
+        canvas.fill([box], colour, BACKGROUND, shade=0.15)
+        rim = 0.015 * height
+        board = np.array([(-rim, -rim), (wide + rim, -rim), (wide + rim, rim), (-rim, rim)], np.float32)
+        canvas.fill([board + np.array([x, y], np.float32)], _tinted(rng, colour, 30), BACKGROUND, shade=0.1)
     elif kind == "plant":
         root = np.array([width * choose(rng, (0.12, 0.3, 0.7, 0.88)), height * 1.02])
         leaf = _tinted(rng, (60, 130, 70), 22)
+        half = np.array([0.03 * width, 0])
         for _ in range(9):
             tip = root + rng.uniform((-0.25, -0.5), (0.25, -0.15)) * (width, height)
             bow = 0.5 * (root + tip) + rng.normal(0, 0.03, 2) * width
-            blade = np.array([root, bow - (0.03 * width, 0), tip, bow + (0.03 * width, 0)], np.float32)
+            blade = np.array([root, bow - half, tip, bow + half], np.float32)
             canvas.fill([smooth(blade)], _tinted(rng, leaf, 10), BACKGROUND)
     elif kind == "fence":
         for y in height * (rng.uniform(0.62, 0.75) + np.array([0, 0.12])):
