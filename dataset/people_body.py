@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.people_canvas import Canvas, Colour, Fabric, Image, Points, limb, smooth
+from dataset.people_canvas import Canvas, Colour, Fabric, Image, Points, limb, scaled, smooth
 from dataset.people_head import draw_hair_behind, draw_hair_hanging, draw_head
 from dataset.people_limbs import LEG_LENGTH, draw_arm, draw_leg
 from dataset.people_person import (
@@ -135,14 +135,14 @@ def _draw_trunk(stage: Stage, top: Colour | Image, bottom: Colour | Image) -> No
         _draw_front_line(stage, NECK_Y, 0.1, (225, 225, 225), LABELS["Jumpsuits"])
     if outfit.base in ("pants", "skirt"):
         shirt_hem = 0.05 if outfit.base == "pants" else WAIST_Y - 0.05
-        darker = tuple(int(0.6 * channel) for channel in outfit.top.base)
-        _draw_front_line(stage, NECK_Y + 0.3, shirt_hem, darker, LABELS["Upper-clothes"])  # type: ignore[arg-type]
+        darker = scaled(outfit.top.base, 0.6)
+        _draw_front_line(stage, NECK_Y + 0.3, shirt_hem, darker, LABELS["Upper-clothes"])
 
 
 def _draw_belt(stage: Stage, label: int) -> None:
     levels = _trunk_levels(stage.person, WAIST_Y - 0.09, WAIST_Y + 0.07, 0.035)
-    darker = tuple(int(0.45 * channel) for channel in stage.person.outfit.top.accent)
-    stage.canvas.fill([_silhouette(stage, levels)], darker, label)  # type: ignore[arg-type]
+    darker = scaled(stage.person.outfit.top.accent, 0.45)
+    stage.canvas.fill([_silhouette(stage, levels)], darker, label)
 
 
 def _draw_front_line(stage: Stage, start: float, end: float, colour: Colour, label: int) -> None:
@@ -159,8 +159,8 @@ def _draw_coat(stage: Stage, coat: Colour | Image) -> None:
     flare = 0.34 if outfit.base in ("skirt", "dress") else 0.16
     outline = _silhouette(stage, _skirt_levels(person, max(hem, 0.3), NECK_Y - 0.06, flare, 0.1))
     holes = []
+    gap = 0.17 if outfit.coat_open else 0.02
     if np.cos(person.yaw) > 0.2:
-        gap = 0.17 if outfit.coat_open else 0.02
         sections = [
             (0.26, NECK_Y - 0.2),
             (0.24, NECK_Y + 0.1),
@@ -172,6 +172,28 @@ def _draw_coat(stage: Stage, coat: Colour | Image) -> None:
         right = [(-x, y, 0.4) for x, y in sections[::-1]]
         holes.append(stage.project(left + right))
     stage.canvas.fill([outline], coat, LABELS["Coat"], holes)
+    darker = scaled(outfit.coat.base, 0.62) if outfit.coat else (0, 0, 0)
+    if np.cos(person.yaw) > 0.2:
+        _draw_lapels(stage, darker, gap)
+    elif np.cos(person.yaw) < -0.2:
+        _draw_coat_back(stage, darker, max(hem, 0.3))
+
+
+def _draw_lapels(stage: Stage, colour: Colour, gap: float) -> None:
+    for x in (-1, 1):
+        line = stage.project([(x * 0.34, NECK_Y, 0.36), (x * 0.33, NECK_Y + 0.2, 0.4), (x * (gap + 0.06), -1.0, 0.4)])
+        outlines = limb(line, [0.09 * stage.scale, 0.1 * stage.scale, 0.03 * stage.scale])
+        stage.canvas.fill(outlines, colour, LABELS["Coat"], shade=0.15)
+
+
+def _draw_coat_back(stage: Stage, colour: Colour, hem: float) -> None:
+    """A collar, a half belt and a vent: from behind, they alone tell a coat from a dress."""
+    collar = [(-0.32, NECK_Y, -0.2), (0, NECK_Y + 0.04, -0.3), (0.32, NECK_Y, -0.2)]
+    belt = [(-0.24, WAIST_Y, -0.36), (0, WAIST_Y, -0.38), (0.24, WAIST_Y, -0.36)]
+    vent = [(0, hem - 0.5, -0.4), (0, hem - 0.25, -0.4), (0, hem, -0.4)]
+    for line, radius in ((collar, 0.075), (belt, 0.07), (vent, 0.02)):
+        outlines = limb(stage.project(line), [radius * stage.scale] * 3, flat_end=line is vent)
+        stage.canvas.fill(outlines, colour, LABELS["Coat"], shade=0.15)
 
 
 def _draw_neck(stage: Stage) -> None:
@@ -180,7 +202,7 @@ def _draw_neck(stage: Stage) -> None:
     low = stage.project([(0, NECK_Y + (0.02 if from_front else -0.04), 0.12)])[0]
     high = stage.project([(0, NECK_Y - 0.35, 0.02)])[0]
     outlines = limb(np.stack([high, low]), [0.2 * stage.scale, 0.19 * stage.scale])
-    stage.canvas.fill(outlines, stage.darker_skin, LABELS["Face"])
+    stage.canvas.fill(outlines, scaled(stage.person.skin, 0.84), LABELS["Face"])
 
 
 def _draw_scarf(stage: Stage, fabric: Fabric) -> None:

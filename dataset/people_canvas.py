@@ -131,6 +131,12 @@ def _fixed_point(points: Points, left: int, top: int) -> NDArray[np.int32]:
     return np.round((np.asarray(points) - (left, top)) * 16).astype(np.int32)
 
 
+def scaled(colour: Colour, factor: float, plus: float = 0.0) -> Colour:
+    """A darker or lighter colour: every channel times `factor`, plus `plus`."""
+    blue, green, red = (min(max(int(channel * factor + plus), 0), 255) for channel in colour)
+    return blue, green, red
+
+
 def circle(centre: ArrayLike, radius: float, aspect: float = 1.0) -> Points:
     """The outline (28, 2) of an ellipse of half-width `radius` and half-height `radius` times `aspect`."""
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.people_canvas import Colour, Image, circle, limb, smooth
+from dataset.people_canvas import Colour, Image, circle, limb, scaled, smooth
 from dataset.people_person import HEAD_RADII, HEAD_Y
 from dataset.people_stage import LABELS, TILT, Stage
 
@@ -140,7 +140,7 @@ def _draw_ears(head: HeadMap) -> None:
         ear, toward = head.point(azimuth, -6, 1.03)
         if toward > -0.35:
             outline = circle(ear, 0.1 * head.stage.scale, 1.4)
-            head.stage.canvas.fill([outline], head.stage.darker_skin, LABELS["Face"])
+            head.stage.canvas.fill([outline], scaled(head.stage.person.skin, 0.84), LABELS["Face"])
 
 
 def _draw_features(head: HeadMap) -> None:
@@ -154,12 +154,14 @@ def _draw_features(head: HeadMap) -> None:
     head.fill(on_head & ((across / 10) ** 2 + ((elevation - 1) / 8) ** 2 < 1), (245, 245, 245), face, 0)
     head.fill(on_head & ((across / 5.5) ** 2 + ((elevation - 1) / 7.5) ** 2 < 1), (45, 35, 30), face, 0)
     brows = (np.abs(across) < 12) & (np.abs(elevation - 15 + 0.02 * across**2) < 2.6)
-    head.fill(on_head & brows, tuple(int(0.7 * c) for c in head.stage.person.hair), face, 0)  # type: ignore[arg-type]
+    head.fill(on_head & brows, scaled(head.stage.person.hair, 0.7), face, 0)
     smile = (np.abs(azimuth) < 19) & (np.abs(elevation + 40 - 0.014 * azimuth**2) < 4)
     head.fill(on_head & smile, lips, face, 0)
     nose, toward = head.point(0, -14, 1.03)
     if toward > -0.1:
-        head.stage.canvas.fill([circle(nose, 0.075 * head.stage.scale, 1.25)], head.stage.darker_skin, face)
+        head.stage.canvas.fill(
+            [circle(nose, 0.075 * head.stage.scale, 1.25)], scaled(head.stage.person.skin, 0.84), face
+        )
 
 
 def _draw_sunglasses(head: HeadMap, colour: Colour) -> None:
@@ -173,7 +175,7 @@ def _draw_sunglasses(head: HeadMap, colour: Colour) -> None:
     label = LABELS["Sunglasses"]
     head.fill(seen & (lens | bridge | temple), colour, label, shade=0.2)
     glint = ((azimuth - 22) / 6) ** 2 + ((elevation - 7) / 4) ** 2 < 1
-    head.fill(seen & glint, tuple(min(255, c + 90) for c in colour), label, 0)  # type: ignore[arg-type]
+    head.fill(seen & glint, scaled(colour, 1, plus=90), label, 0)
 
 
 def _draw_hat(head: HeadMap) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from dataset.people_canvas import Canvas, Colour, Image, Points, circle, limb, smooth
+from dataset.people_canvas import Canvas, Colour, Image, Points, circle, limb, scaled, smooth
 from dataset.people_person import chance, choose, sample_colour
 
 BACKGROUND = 0
@@ -115,7 +115,7 @@ def _wall(rng: Generator, size: tuple[int, int]) -> Image:
     wall = sample_colour(rng, 110, 245)
     picture = _gradient(_tinted(rng, wall, 8), _tinted(rng, wall, 18), size)
     pattern = choose(rng, ("plain", "stripes", "bricks"))
-    darker = _tinted(rng, (int(wall[0] * 0.85), int(wall[1] * 0.85), int(wall[2] * 0.85)), 4)
+    darker = _tinted(rng, scaled(wall, 0.85), 4)
     step = width * rng.uniform(0.08, 0.2)
     if pattern == "stripes":
         for x in np.arange(0, width, 2 * step):
@@ -134,7 +134,7 @@ def _floor(rng: Generator, picture: Image, top: float) -> None:
     height, width = picture.shape[:2]
     start = min(int(top), height - 2)
     colour = _tinted(rng, choose(rng, ((95, 135, 175), (150, 150, 150), (70, 85, 110), (175, 190, 200))))
-    darker = _tinted(rng, (int(colour[0] * 0.75), int(colour[1] * 0.75), int(colour[2] * 0.75)), 3)
+    darker = _tinted(rng, scaled(colour, 0.75), 3)
     picture[start:] = _gradient(darker, colour, (height - start, width))
     _box(picture, 0, top, width, 0.015 * height, (225, 228, 230))
 

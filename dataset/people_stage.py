@@ -60,11 +60,6 @@ class Stage:
         """The class of the garment that covers the chest under any coat."""
         return LABELS[GARMENTS[self.person.outfit.base]]
 
-    @property
-    def darker_skin(self) -> Colour:
-        blue, green, red = (int(0.84 * channel) for channel in self.person.skin)
-        return blue, green, red
-
 
 def turn(points: ArrayLike, yaw: float) -> NDArray[np.float64]:
     """Points (K, 3) of the body as (K, 2) in head heights of the picture's plane."""
