@@ -50,7 +50,7 @@ def draw_person(rng_or_seed: Generator | int, size: tuple[int, int] = (192, 128)
 
 def draw(rng: Generator, person: Person, size: tuple[int, int]) -> tuple[Image, Image]:
     """Draw a given person into a scene at random; see `draw_person`."""
-    zoom = 3 if max(size) <= 256 else 2
+    zoom = 3 if max(size) <= 200 else 2  # small pictures need the smoother edges, large ones the speed
     light = (float(rng.choice((-1, 1)) * rng.uniform(0.3, 1)), float(-rng.uniform(0.2, 1)))
     canvas = Canvas(draw_background(rng, size), zoom, light)
     scale, origin = _place(rng, person, (size[0] * zoom, size[1] * zoom))
