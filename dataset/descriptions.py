@@ -187,7 +187,9 @@ def _validate(values: Mapping[str, Any], source: str) -> None:
         f"ignore_label {ignore} is also the label of the class {classes[(ignore - first) % len(classes)]!r}",
     )
     layout = values.get("layout", "lip")
-    require(layout in LAYOUTS, f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    require(
+        isinstance(layout, str) and layout in LAYOUTS, f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}"
+    )
     has_background = values.get("has_background", True)
     require(isinstance(has_background, bool), f"has_background must be true or false, not {has_background!r}")
 

@@ -1,0 +1,257 @@
+"""Descriptions of datasets, and the samples that a folder holds."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dataset.descriptions import (
+    BUILT_IN,
+    DatasetDescription,
+    DatasetError,
+    list_samples,
+    load_description,
+)
+
+OWN = {
+    "name": "mine",
+    "classes": ["Background", "Left-wing", "Right-wing"],
+    "flip_pairs": [[1, 2]],
+    "ignore_label": 255,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "known"),
+    [
+        ("lip", 20, {0: "Background", 3: "Glove", 10: "Jumpsuits", 13: "Face", 19: "Right-shoe"}),
+        ("cihp", 20, {0: "Background", 10: "Torso-skin", 11: "Scarf", 19: "Right-shoe"}),
+        ("atr", 18, {0: "Background", 5: "Skirt", 8: "Belt", 11: "Face", 17: "Scarf"}),
+        ("pascal_person_part", 7, {0: "Background", 2: "Torso", 6: "Lower-legs"}),
+        ("ade20k", 150, {0: "wall", 12: "person", 44: "chest of drawers", 81: "towel", 82: "light", 149: "flag"}),
+    ],
+)
+def test_built_in_classes(name, count, known):
+    description = BUILT_IN[name]
+    assert description.num_classes == count
+    assert len(set(description.class_names)) == count
+    assert {index: description.class_names[index] for index in known} == known
+
+
+@pytest.mark.parametrize(("name", "pairs"), [("lip", 3), ("cihp", 3), ("atr", 3), ("pascal_person_part", 0)])
+def test_built_in_pairs_are_left_and_right_of_one_part(name, pairs):
+    description = BUILT_IN[name]
+    assert len(description.flip_pairs) == pairs
+    for left, right in description.flip_pairs:
+        part = description.class_names[left].removeprefix("Left-")
+        assert description.class_names[left] == f"Left-{part}"
+        assert description.class_names[right] == f"Right-{part}"
+
+
+def test_ade20k_stores_classes_from_one_and_ignore_as_zero():
+    table = BUILT_IN["ade20k"].stored_to_class()
+    assert table[:3].tolist() == [255, 0, 1]
+    assert table[150] == 149
+    assert set(table[151:].tolist()) == {-1}
+    assert not BUILT_IN["ade20k"].has_background
+
+
+def test_lip_stores_classes_as_they_are():
+    table = BUILT_IN["lip"].stored_to_class()
+    assert table[:20].tolist() == list(range(20))
+    assert set(table[20:255].tolist()) == {-1}
+    assert table[255] == 255
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_storing_and_reading_are_inverse(name):
+    description = BUILT_IN[name]
+    classes = np.r_[: description.num_classes, 255]
+    assert description.stored_to_class()[description.class_to_stored()[classes]].tolist() == classes.tolist()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_description_survives_json(name):
+    description = BUILT_IN[name]
+    assert DatasetDescription.from_dict(json.loads(json.dumps(description.to_dict()))) == description
+
+
+@pytest.mark.parametrize("layout", ["lip", "cihp", "ade20k"])
+def test_the_layout_tells_the_dataset(make_dataset, layout):
+    assert load_description(make_dataset(layout)) is BUILT_IN[layout]
+
+
+def test_lip_may_lie_under_images_labels(make_dataset, tmp_path):
+    make_dataset(root="data/images_labels")
+    data_dir = tmp_path / "data"
+    description = load_description(data_dir)
+    assert description.name == "lip"
+    assert list_samples(data_dir, description, "val")[0].image_path == data_dir / "images_labels/val_images/v1.jpg"
+
+
+def test_a_name_chooses_between_datasets_of_one_layout(make_dataset):
+    assert load_description(make_dataset("lip"), "atr") is BUILT_IN["atr"]
+
+
+def test_a_folder_with_several_layouts_needs_a_name(make_dataset):
+    make_dataset("lip")
+    data_dir = make_dataset("cihp")
+    with pytest.raises(DatasetError, match=r"several layouts \(lip, cihp\).*--dataset"):
+        load_description(data_dir)
+    assert load_description(data_dir, "cihp").name == "cihp"
+
+
+def test_a_folder_without_layout_is_an_error_that_shows_the_layouts(tmp_path):
+    with pytest.raises(DatasetError, match="Training/Category_ids") as error:
+        load_description(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match=r"nowhere: no such folder.*--data-dir"):
+        load_description(tmp_path / "nowhere")
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_known(tmp_path):
+    with pytest.raises(DatasetError, match=r"'lips' is not one of .*lip, cihp, atr"):
+        load_description(tmp_path, "lips")
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_a_folder_may_describe_itself(tmp_path, name):
+    (tmp_path / "dataset.json").write_text(json.dumps(OWN))
+    description = load_description(tmp_path, name)
+    assert description == DatasetDescription(
+        name="mine", class_names=("Background", "Left-wing", "Right-wing"), flip_pairs=((1, 2),)
+    )
+
+
+def test_another_name_than_the_folders_own_is_an_error(tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps(OWN))
+    with pytest.raises(DatasetError, match="says this dataset is 'mine', not 'lip'"):
+        load_description(tmp_path, "lip")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "name must be a text"),
+        ({"name": 3}, "name must be a text"),
+        ({"classes": "abc"}, "classes must be a list"),
+        ({"classes": ["Background", 1]}, "classes must be a list"),
+        ({"classes": ["Background"], "flip_pairs": []}, "2 to 254 classes, not 1"),
+        ({"classes": [f"c{i}" for i in range(255)]}, "2 to 254 classes, not 255"),
+        ({"classes": ["a", "b", "a"]}, "more than once: a"),
+        ({"flip_pairs": {}}, "flip_pairs must be a list"),
+        ({"flip_pairs": [[1, 3]]}, r"flip_pairs has \[1, 3\]: a pair is two class labels 0 .. 2"),
+        ({"flip_pairs": [[1]]}, r"flip_pairs has \[1\]"),
+        ({"flip_pairs": [[1, True]]}, r"flip_pairs has \[1, True\]"),
+        ({"flip_pairs": [[-1, 2]]}, r"flip_pairs has \[-1, 2\]"),
+        ({"flip_pairs": [[1, 2], [0, 1]]}, r"the labels \[1\] more than once"),
+        ({"flip_pairs": [[1, 1]]}, r"the labels \[1\] more than once"),
+        ({"ignore_label": "255"}, "ignore_label must be a whole number 0 .. 255, not '255'"),
+        ({"ignore_label": 256}, "ignore_label must be a whole number 0 .. 255, not 256"),
+        ({"ignore_label": 2}, "ignore_label 2 is also the label of the class 'Right-wing'"),
+        ({"first_label": 1, "ignore_label": 1}, "ignore_label 1 is also the label of the class 'Background'"),
+        ({"first_label": 254}, "first_label is 254"),
+        ({"layout": "coco"}, "layout must be one of lip, cihp, ade20k, not 'coco'"),
+        ({"layout": ["lip"]}, "layout must be one of lip, cihp, ade20k, not"),
+        ({"has_background": 1}, "has_background must be true or false"),
+    ],
+)
+def test_impossible_descriptions_are_errors(tmp_path, change, message):
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps(OWN | change))
+    with pytest.raises(DatasetError, match=message) as error:
+        load_description(tmp_path)
+    assert str(error.value).startswith(str(file))
+
+
+@pytest.mark.parametrize("key", OWN)
+def test_a_missing_key_is_named(key):
+    with pytest.raises(DatasetError, match=f"lacks {key}"):
+        DatasetDescription.from_dict({other: value for other, value in OWN.items() if other != key})
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "cannot be read as JSON"), ("[]", "must hold a JSON object")])
+def test_a_file_that_is_no_description_is_an_error(tmp_path, text, message):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(DatasetError, match=rf"dataset\.json: {message}"):
+        load_description(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "image", "label"),
+    [
+        ("lip", "train_images/t1.jpg", "train_segmentations/t1.png"),
+        ("cihp", "Training/Images/t1.jpg", "Training/Category_ids/t1.png"),
+        ("ade20k", "images/training/t1.jpg", "annotations/training/t1.png"),
+    ],
+)
+def test_samples_of_each_layout(make_dataset, layout, image, label):
+    data_dir = make_dataset(layout, train=("t1", "t2"))
+    first, second = list_samples(data_dir, BUILT_IN[layout], "train")
+    assert first == ("t1", data_dir / image, data_dir / label)
+    assert second.id == "t2"
+    assert [sample.id for sample in list_samples(data_dir, BUILT_IN[layout], "val")] == ["v1", "v2"]
+
+
+def test_samples_come_in_the_order_of_the_list(make_dataset):
+    data_dir = make_dataset()
+    (data_dir / "train_id.txt").write_text("t3\r\n\n  t1 \n\n")
+    assert [sample.id for sample in list_samples(data_dir, BUILT_IN["lip"], "train")] == ["t3", "t1"]
+
+
+def test_photographs_may_have_other_suffixes(make_dataset):
+    data_dir = make_dataset()
+    images = data_dir / "train_images"
+    (images / "t1.jpg").rename(images / "t1.jpeg")
+    (images / "t2.jpg").rename(images / "t2.PNG")
+    (images / "t3.png").touch()  # beside t3.jpg, which is preferred
+    names = [sample.image_path.name for sample in list_samples(data_dir, BUILT_IN["lip"], "train")]
+    assert names == ["t1.jpeg", "t2.PNG", "t3.jpg"]
+
+
+def test_samples_without_labels(make_dataset):
+    data_dir = make_dataset()
+    for file in (data_dir / "val_segmentations").iterdir():
+        file.unlink()
+    (data_dir / "val_segmentations").rmdir()
+    samples = list_samples(data_dir, BUILT_IN["lip"], "val", labelled=False)
+    assert [(sample.id, sample.label_path) for sample in samples] == [("v1", None), ("v2", None)]
+    with pytest.raises(DatasetError, match=r"val_segmentations: no such folder.*\n.*val_id\.txt"):
+        list_samples(data_dir, BUILT_IN["lip"], "val")
+
+
+def test_a_missing_list_is_an_error(make_dataset):
+    data_dir = make_dataset()
+    (data_dir / "train_id.txt").unlink()
+    with pytest.raises(DatasetError, match=r"train_id\.txt: cannot be read \(No such file"):
+        list_samples(data_dir, BUILT_IN["lip"], "train")
+
+
+def test_an_empty_list_is_an_error(make_dataset):
+    data_dir = make_dataset()
+    (data_dir / "train_id.txt").write_text("\n \n")
+    with pytest.raises(DatasetError, match=r"train_id\.txt is empty: the train split has no photographs"):
+        list_samples(data_dir, BUILT_IN["lip"], "train")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("train_images/t2.jpg", "train_images lacks the photograph of 1 of 3 ids (t2)"),
+        ("train_segmentations/t2.png", "train_segmentations lacks the label map of 1 of 3 ids (t2)"),
+    ],
+)
+def test_a_listed_id_without_its_file_is_an_error(make_dataset, file, message):
+    data_dir = make_dataset()
+    (data_dir / file).unlink()
+    with pytest.raises(DatasetError) as error:
+        list_samples(data_dir, BUILT_IN["lip"], "train")
+    assert message in str(error.value)
+
+
+def test_an_unknown_split_is_an_error(make_dataset):
+    with pytest.raises(DatasetError, match="no split 'test': the splits are train and val"):
+        list_samples(make_dataset(), BUILT_IN["lip"], "test")

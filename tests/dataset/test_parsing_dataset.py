@@ -1,0 +1,158 @@
+"""Items and batches: the same for any number of workers, and bytes only."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from dataset.descriptions import BUILT_IN, list_samples
+from dataset.geometry import affine_matrix, crop_box, warp_image
+from dataset.layouts import DatasetError
+from dataset.parsing_dataset import EvaluationCrops, TrainingCrops, collate_evaluation, worker_init
+from dataset.reading import read_image, read_label
+
+LIP = BUILT_IN["lip"]
+
+
+@pytest.fixture
+def samples(make_dataset):
+    data_dir = make_dataset(train=[f"t{i}" for i in range(7)], val=["v1", "v2", "v3"])
+    return {split: list_samples(data_dir, LIP, split) for split in ("train", "val")}
+
+
+def training_crops(samples, **options):
+    return TrainingCrops(samples["train"], LIP, **({"crop_size": (33, 25), "seed": 5} | options))
+
+
+class TwoEpochs:
+    """Batches of keys that name another epoch each time they are gone through, as a trainer's sampler does."""
+
+    def __init__(self):
+        self.epoch = -1
+
+    def __iter__(self):
+        self.epoch += 1
+        order = np.random.default_rng(self.epoch).permutation(7).tolist()
+        yield [(self.epoch, index) for index in order[:3]]
+        yield [(self.epoch, index) for index in order[3:6]]
+
+
+def load(samples, workers, seed=5):
+    loader = DataLoader(
+        training_crops(samples, seed=seed),
+        batch_sampler=TwoEpochs(),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=worker_init,
+    )
+    return [(batch["image"], batch["label"]) for _ in range(2) for batch in loader]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
+def test_batches_do_not_depend_on_the_number_of_workers(samples):
+    reference = load(samples, 0)
+    assert len(reference) == 4
+    assert reference[0][0].shape == (3, 3, 33, 25)
+    for workers in (1, 3):
+        for (image, label), (expected_image, expected_label) in zip(load(samples, workers), reference, strict=True):
+            assert torch.equal(image, expected_image)
+            assert torch.equal(label, expected_label)
+
+
+def test_a_crop_changes_with_seed_epoch_and_index(samples):
+    crops = training_crops(samples)
+    keys = [(epoch, index) for epoch in range(3) for index in range(7)]
+    images = {key: crops[key]["image"].numpy().tobytes() for key in keys}
+    assert len(set(images.values())) == len(keys)
+    assert crops[1, 2]["image"].numpy().tobytes() == images[1, 2]
+    other = training_crops(samples, seed=6)
+    assert all(other[key]["image"].numpy().tobytes() != images[key] for key in keys)
+
+
+def test_two_photographs_of_one_content_are_augmented_differently(samples):
+    crops = TrainingCrops([samples["train"][0]] * 2, LIP, crop_size=(33, 25), seed=5)
+    assert not torch.equal(crops[0, 0]["image"], crops[0, 1]["image"])
+
+
+def test_a_training_item_is_bytes_and_nothing_more(samples):
+    item = training_crops(samples)[0, 0]
+    assert {key: (value.dtype, tuple(value.shape)) for key, value in item.items()} == {
+        "image": (torch.uint8, (3, 33, 25)),
+        "label": (torch.uint8, (33, 25)),
+    }
+    assert set(item["label"].unique().tolist()) <= {*range(20), 255}
+
+
+def test_the_switches_reach_the_augmentation(samples, monkeypatch):
+    seen = []
+
+    def augment(image, label, crop_size, rng, **options):
+        seen.append((options["random_mirror"], options["random_scale"], options["mirror_table"][[13, 14, 15]].tolist()))
+        return image, label
+
+    monkeypatch.setattr("dataset.parsing_dataset.augment", augment)
+    training_crops(samples)[0, 0]
+    training_crops(samples, random_mirror=False)[0, 0]
+    training_crops(samples, random_scale=False)[0, 0]
+    assert seen == [(True, True, [13, 15, 14]), (False, True, [13, 15, 14]), (True, False, [13, 15, 14])]
+
+
+def test_images_are_in_the_stored_channel_order(samples, monkeypatch):
+    monkeypatch.setattr("dataset.parsing_dataset.augment", lambda image, label, *_, **__: (image, label))
+    item = training_crops(samples)[0, 3]
+    assert (item["image"].numpy() == cv2.imread(str(samples["train"][3].image_path)).transpose(2, 0, 1)).all()
+
+
+def test_errors_in_a_worker_name_the_file(samples):
+    samples["train"][2].image_path.write_bytes(b"broken")
+    with pytest.raises(DatasetError, match=r"t2\.jpg"):
+        load(samples, 1)
+
+
+def test_evaluation_shows_the_whole_photograph(samples):
+    crops = EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))
+    item = crops[1]
+    image = read_image(samples["val"][1].image_path)
+    matrix = affine_matrix(crop_box((40, 30), (33, 45)), (33, 45))
+    assert (item.image.numpy() == warp_image(image, matrix, (33, 45)).transpose(2, 0, 1)).all()
+    assert item.image.dtype == torch.uint8
+    assert item.sample_index == 1
+    assert item.size == (40, 30)
+    assert (item.label == read_label(samples["val"][1].label_path, LIP)).all()
+    assert len(crops) == 3
+
+
+def test_evaluation_batches_keep_sizes_and_labels_apart(samples):
+    wide = np.zeros((20, 50, 3), np.uint8)
+    cv2.imwrite(str(samples["val"][2].image_path), wide)
+    cv2.imwrite(str(samples["val"][2].label_path), wide[..., 0])
+    samples["val"][0] = samples["val"][0]._replace(label_path=None)
+    crops = EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))
+    for workers in (0, 2):
+        loader = DataLoader(
+            crops, batch_size=3, num_workers=workers, collate_fn=collate_evaluation, worker_init_fn=worker_init
+        )
+        (batch,) = loader
+        assert batch.images.shape == (3, 3, 33, 45)
+        assert torch.equal(batch.images[1], crops[1].image)
+        assert batch.indices == [0, 1, 2]
+        assert batch.sizes == [(40, 30), (40, 30), (20, 50)]
+        assert [None if label is None else label.shape for label in batch.labels] == [None, (40, 30), (20, 50)]
+
+
+def test_evaluation_notices_labels_of_another_size(samples):
+    cv2.imwrite(str(samples["val"][0].label_path), np.zeros((40, 31), np.uint8))
+    with pytest.raises(DatasetError, match=r"v1\.jpg is 30 x 40 pixels, but .*v1\.png 31 x 40"):
+        EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))[0]
+
+
+@pytest.mark.parametrize(("layout", "values"), [("cihp", (0, 20)), ("ade20k", (0, 151))])
+def test_other_layouts_give_the_same_kind_of_items(make_dataset, layout, values):
+    data_dir = make_dataset(layout, values=values)
+    description = BUILT_IN[layout]
+    crops = TrainingCrops(list_samples(data_dir, description, "train"), description, crop_size=(33, 25), seed=5)
+    labels = torch.stack([crops[0, index]["label"] for index in range(3)])
+    assert labels.shape == (3, 33, 25)
+    assert set(labels.unique().tolist()) <= {*range(description.num_classes), 255}
+    assert labels[labels != 255].max() > 0.9 * (description.num_classes - 1)
