@@ -36,8 +36,10 @@ class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
     """There is no such file."""
 
 
-def load_weights(model: CSENet, source: str | os.PathLike[str] | Mapping[str, Any]) -> CSENet:
-    """Fill `model` from a path or a state dict, and return it.
+def load_weights(
+    model: CSENet, source: str | os.PathLike[str] | Mapping[str, Any], *, where: str = "the state dict"
+) -> CSENet:
+    """Fill `model` from a path or a state dict (which messages call `where`), and return it.
 
     Accepted: the published layout (with or without `module.`), this project's snapshots and bare state dicts, and
     as a starting point for training the ImageNet backbones `resnet101-imagenet.pth` and timm's `resnet101s`; these
@@ -48,7 +50,7 @@ def load_weights(model: CSENet, source: str | os.PathLike[str] | Mapping[str, An
     missing or unexpected tensors, other shapes, values that are not finite. `model` is then unchanged.
     """
     if isinstance(source, Mapping):
-        where, content = "the state dict", source
+        content = source
     else:
         where, content = f"'{os.fspath(source)}'", read_checkpoint(source)
     state = strip_wrappers(_find_state(content, where))

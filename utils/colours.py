@@ -31,11 +31,11 @@ _LIP = (
 def palette(dataset_name: str) -> NDArray[np.uint8]:
     """Return the colours of a dataset's classes, (256, 3) uint8 RGB.
 
-    `lip` and `cihp` have the colours LIP was published with in their first 20 rows. Every other row, and
+    `lip`, `cihp` and the drawn people (`demo`) have the colours LIP was published with in their first 20 rows. Every other row, and
     every other dataset, has those of the PASCAL VOC colour map: 255 (ignore) is always cream (224, 224, 192).
     """
     colours = _voc_colour_map()
-    if dataset_name in ("lip", "cihp"):
+    if dataset_name in ("lip", "cihp", "demo"):
         colours[: len(_LIP)] = _LIP
     return colours
 

@@ -1,0 +1,128 @@
+"""From normalised crops to class maps: test-time augmentation, and how batches are spread over a device."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from dataset.normalise import normalise
+from modules.layers import resize
+from networks import CSENet
+
+AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+MULTI_SCALES = (0.75, 1.0, 1.25)
+
+
+def fused_logits(
+    model: CSENet,
+    images: Tensor,
+    *,
+    scales: Sequence[float] = (1.0,),
+    mirror: bool = True,
+    flip_pairs: Sequence[tuple[int, int]] = (),
+) -> Tensor:
+    """Parse normalised images (N, 3, H, W) at several scales, each also mirrored, and average the logits.
+
+    At each scale the image is resized to floor(size x scale); the logits of it and of its mirror image (mirrored back,
+    left and right classes exchanged) are averaged and resized to (H, W); then the scales are averaged.
+
+    Returns (N, K, H, W) float32 (float64 for float64 images).
+    """
+    size = images.shape[-2:]
+    order = mirror_order(model.num_classes, flip_pairs)
+    total = images.new_zeros(())
+    for scale in scales:
+        scaled_size = (math.floor(size[0] * scale), math.floor(size[1] * scale))
+        scaled = images if scaled_size == tuple(size) else resize(images, scaled_size)
+        if mirror:
+            logits, mirrored = model(torch.cat([scaled, scaled.flip(3)])).final.chunk(2)
+            logits = (logits + mirrored.flip(3)[:, order]) / 2
+        else:
+            logits = model(scaled).final
+        total = total + resize(logits.to(images.dtype), size)
+    return total / len(scales)
+
+
+def mirror_order(num_classes: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the order of the channels in which left and right classes have changed places."""
+    order = list(range(num_classes))
+    for left, right in flip_pairs:
+        order[left], order[right] = right, left
+    return order
+
+
+class CropParser:
+    """Parse batches of crops on a device: uint8 pixels in, logits or class maps out.
+
+    On a GPU a batch is a batch. On the CPU the crops of a batch are parsed one by one, each on a single core and as
+    many at once as there are cores: that is as fast, and a crop's logits are then the same to the last bit whatever
+    the batch size, the number of processes and the number of cores.
+
+    Args:
+        model: is put into evaluation mode by the caller, and lies on `device`.
+        amp: "off", "bf16" or "fp16".
+        cores: how many crops the CPU works on at once; default, the cores this process may use.
+    """
+
+    def __init__(
+        self,
+        model: CSENet,
+        device: torch.device,
+        *,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = True,
+        flip_pairs: Sequence[tuple[int, int]] = (),
+        amp: str = "off",
+        cores: int | None = None,
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.scales = tuple(scales)
+        self.mirror = mirror
+        self.flip_pairs = tuple(flip_pairs)
+        self.amp_dtype = AMP_DTYPES[amp]
+        self.cores = cores or available_cores()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Map BGR crops (N, 3, h, w) uint8 to fused logits (N, K, h, w) float32 on the device."""
+        if self.device.type == "cpu":
+            return torch.cat(self._one_by_one(images))
+        return self._forward(images.to(self.device, non_blocking=True))
+
+    def classes(self, images: Tensor) -> Tensor:
+        """Map BGR crops (N, 3, h, w) uint8 to class maps (N, h, w) uint8 on the device."""
+        if self.device.type == "cpu":
+            return torch.cat([logits.argmax(dim=1) for logits in self._one_by_one(images)]).to(torch.uint8)
+        return self.logits(images).argmax(dim=1).to(torch.uint8)
+
+    @torch.inference_mode()
+    def _forward(self, images: Tensor) -> Tensor:
+        enabled = self.amp_dtype is not None
+        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=enabled):
+            return fused_logits(
+                self.model, normalise(images), scales=self.scales, mirror=self.mirror, flip_pairs=self.flip_pairs
+            )
+
+    def _one_by_one(self, images: Tensor) -> list[Tensor]:
+        with one_core_each(min(self.cores, len(images))) as pool:
+            return list(pool.map(self._forward, images.split(1)))
+
+
+@contextlib.contextmanager
+def one_core_each(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of threads in each of which PyTorch computes on one core; outside it nothing changes."""
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            yield pool
+        finally:
+            torch.set_num_threads(threads)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

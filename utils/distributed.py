@@ -1,0 +1,98 @@
+"""One process or many: everything that knows about torch.distributed."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import nn
+
+
+class Processes(NamedTuple):
+    """This process among those of the run (`torchrun` sets them up; without it there is one)."""
+
+    rank: int
+    world_size: int
+    local_world_size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def start_processes(device: str | None = None) -> Processes:
+    """Join the run's processes and choose this one's device: its own GPU where there are GPUs, else the CPU.
+
+    `device` ("cpu", "cuda", "cuda:1") overrides the choice. Raises ValueError for a device that is not there.
+    """
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    chosen = choose_device(device)
+    if chosen.type == "cuda" and chosen.index is None:
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f"{local_world_size} processes were started here, but there are {torch.cuda.device_count()} GPUs; "
+                "start one process per GPU, or add --device cpu"
+            )
+        chosen = torch.device("cuda", local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if "RANK" in os.environ:
+        # Both backends: gradients travel by NCCL, the few numbers that live on the CPU by gloo.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    return Processes(rank, world_size, local_world_size, chosen)
+
+
+def choose_device(device: str | None = None) -> torch.device:
+    """Return the named device, or the best one that is there. Raises ValueError for a device that is not there."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"'{device}' is not a device; use for example cpu, cuda or cuda:1") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no device '{device}': PyTorch sees {torch.cuda.device_count()} GPUs here")
+    return chosen
+
+
+def stop_processes() -> None:
+    """Leave the run's processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def reduce_flags(flags: Sequence[bool]) -> list[bool]:
+    """Return which flags are set in any process. Every process must call it."""
+    if not dist.is_initialized():
+        return list(flags)
+    tensor = torch.tensor(flags, dtype=torch.int32)
+    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in tensor]
+
+
+def reduce_sum(values: NDArray) -> NDArray:
+    """Return the sum of an array over the processes. Every process must call it."""
+    if not dist.is_initialized():
+        return values
+    tensor = torch.from_numpy(np.array(values))
+    dist.all_reduce(tensor, dist.ReduceOp.SUM)
+    return tensor.numpy()
+
+
+def wait_for_all() -> None:
+    """Wait until every process has come here."""
+    if dist.is_initialized():
+        reduce_flags([False])
+
+
+def copy_buffers_from_main(model: nn.Module) -> None:
+    """Give every process the main process's BatchNorm statistics; without SyncBatchNorm they drift apart."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)

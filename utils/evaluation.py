@@ -1,0 +1,89 @@
+"""The evaluation engine: photographs in, one confusion matrix out. One engine, whatever the protocol."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dataset.descriptions import DatasetDescription
+from dataset.geometry import affine_matrix, crop_box, warp_back
+from dataset.layouts import Sample
+from dataset.parsing_dataset import EvaluationBatch, EvaluationCrops, collate_evaluation, worker_init
+from utils.distributed import Processes, reduce_sum
+from utils.crop_parser import CropParser
+from utils.metrics import ConfusionMatrix
+from utils.progress import Progress
+
+PredictionSink = Callable[[Sample, NDArray[np.uint8]], None]
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation found, over all processes."""
+
+    confusion: ConfusionMatrix
+    images: int
+    seconds: float
+
+
+def evaluate(
+    parser: CropParser,
+    samples: Sequence[Sample],
+    description: DatasetDescription,
+    processes: Processes,
+    *,
+    crop_size: tuple[int, int],
+    batch_size: int = 8,
+    num_workers: int = 2,
+    on_prediction: PredictionSink | None = None,
+    title: str = "evaluate",
+) -> Evaluation:
+    """Parse the samples, map each prediction back to its photograph's size, and count it against the label.
+
+    The samples are dealt out over the processes, each one counted once; every process must call this, and gets the
+    same result. `on_prediction` is called, from one background thread, with every sample this process parses and its
+    class map (H, W) uint8 at the photograph's size.
+    """
+    mine = samples[processes.rank :: processes.world_size]
+    crops = EvaluationCrops(mine, description, crop_size=crop_size)
+    loader = DataLoader(
+        crops,
+        batch_size=batch_size,
+        num_workers=min(num_workers, len(mine)),
+        collate_fn=collate_evaluation,
+        worker_init_fn=worker_init,
+        pin_memory=parser.device.type == "cuda",
+    )
+    confusion = ConfusionMatrix(description.num_classes)
+
+    def finish(classes: Tensor, batch: EvaluationBatch) -> None:
+        for crop, index, size, label in zip(classes.numpy(), batch.indices, batch.sizes, batch.labels, strict=True):
+            inverse = affine_matrix(crop_box(size, crop_size), crop_size, inverse=True)
+            prediction = warp_back(crop, inverse, size)
+            if label is not None:
+                confusion.update(prediction, label)
+            if on_prediction is not None:
+                on_prediction(mine[index], prediction)
+
+    start = time.perf_counter()
+    # Warping back and counting a batch goes on in the background while the network works on the next one.
+    with (
+        Progress(title, len(mine), "images", quiet=not processes.is_main) as shown,
+        ThreadPoolExecutor(1) as background,
+    ):
+        pending: Future[None] | None = None
+        for batch in loader:
+            classes = parser.classes(batch.images).cpu()
+            if pending is not None:
+                pending.result()
+            pending = background.submit(finish, classes, batch)
+            shown.advance(len(batch.indices))
+        if pending is not None:
+            pending.result()
+    confusion.matrix = reduce_sum(confusion.matrix)
+    seconds = time.perf_counter() - start
+    return Evaluation(confusion, len(samples), seconds)

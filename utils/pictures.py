@@ -1,0 +1,131 @@
+"""Pictures of what a parser does: coloured class maps, grids of them with captions, legends, confusions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Picture = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
+_MARGIN = 6
+_INK = (40, 40, 40)
+
+
+def colourise(classes: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
+    """Paint a class map (H, W) with a palette (256, 3) RGB."""
+    return palette[classes]
+
+
+def overlay(picture: Picture, classes: NDArray[np.uint8], palette: NDArray[np.uint8], opacity: float = 0.6) -> Picture:
+    """Blend a picture with its coloured class map; class 0 stays clear."""
+    weight = np.where(classes == 0, 0.0, opacity)[..., None]
+    return (picture * (1 - weight) + palette[classes] * weight).round().astype(np.uint8)
+
+
+def fit(picture: Picture, size: tuple[int, int], *, smooth: bool = True) -> Picture:
+    """Scale a picture into (height, width), keeping its aspect, on white; `smooth` is for photographs."""
+    scale = min(size[0] / picture.shape[0], size[1] / picture.shape[1])
+    width, height = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    interpolation = cv2.INTER_NEAREST if not smooth else cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    canvas = np.full((*size, 3), 255, dtype=np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    canvas[top : top + height, left : left + width] = cv2.resize(picture, (width, height), interpolation=interpolation)
+    return canvas
+
+
+def grid(rows: Sequence[Sequence[Picture]], captions: Sequence[str]) -> Picture:
+    """Arrange rows of pictures, all of one size, in a table whose columns have captions."""
+    height, width = rows[0][0].shape[:2]
+    caption_height = 22
+    columns = len(rows[0])
+    canvas = Image.new(
+        "RGB",
+        (columns * (width + _MARGIN) + _MARGIN, len(rows) * (height + _MARGIN) + caption_height + _MARGIN),
+        "white",
+    )
+    draw = ImageDraw.Draw(canvas)
+    for column, caption in enumerate(captions):
+        center = _MARGIN + column * (width + _MARGIN) + width / 2
+        draw.text((center, caption_height / 2 + 2), caption, fill=_INK, font=font(13), anchor="mm")
+    for i, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            place = (_MARGIN + column * (width + _MARGIN), caption_height + _MARGIN + i * (height + _MARGIN))
+            canvas.paste(Image.fromarray(picture), place)
+    return np.asarray(canvas)
+
+
+def legend(class_names: Sequence[str], palette: NDArray[np.uint8], width: int) -> Picture:
+    """Return coloured squares with class names, in as many columns as fit into `width` pixels."""
+    row_height, size = 20, 12
+    column_width = max(round(font(13).getlength(name)) for name in class_names) + size + 22
+    columns = max(1, (width - _MARGIN) // column_width)
+    rows = -(-len(class_names) // columns)
+    canvas = Image.new("RGB", (max(width, column_width + _MARGIN), rows * row_height + 2 * _MARGIN), "white")
+    draw = ImageDraw.Draw(canvas)
+    for index, name in enumerate(class_names):
+        x = _MARGIN + (index % columns) * column_width
+        y = _MARGIN + (index // columns) * row_height + row_height // 2
+        colour = tuple(int(value) for value in palette[index])
+        draw.rectangle((x, y - size // 2, x + size, y + size // 2), fill=colour, outline=_INK)
+        draw.text((x + size + 6, y), name, fill=_INK, font=font(13), anchor="lm")
+    return np.asarray(canvas)
+
+
+def stack(pictures: Sequence[Picture]) -> Picture:
+    """Put pictures below each other, on white."""
+    width = max(picture.shape[1] for picture in pictures)
+    padded = [
+        cv2.copyMakeBorder(p, 0, 0, 0, width - p.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in pictures
+    ]
+    return np.asarray(np.concatenate(padded), dtype=np.uint8)
+
+
+def confusion_picture(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
+    """Draw a confusion matrix [label, prediction]: each row is a class's pixels in percent of the class."""
+    shares = 100.0 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    cell = 34 if len(class_names) <= 40 else 12
+    margin = round(max(font(13).getlength(name) for name in class_names)) + 34
+    size = margin + cell * len(class_names) + 2 * _MARGIN
+    canvas = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(canvas)
+    for row, name in enumerate(class_names):
+        y = margin + row * cell
+        draw.text((margin - 6, y + cell / 2), name, fill=_INK, font=font(min(13, cell)), anchor="rm")
+        for column in range(len(class_names)):
+            share = shares[row, column]
+            # The square root lets rare confusions show; white is none, dark blue all of the class.
+            blue = (share / 100) ** 0.5
+            x = margin + column * cell
+            fill = (round(255 - 247 * blue), round(255 - 207 * blue), round(255 - 148 * blue))
+            draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=fill, outline=(225, 225, 225))
+            if cell >= 30 and share >= 0.5:
+                ink = "white" if blue > 0.6 else _INK
+                draw.text((x + cell / 2, y + cell / 2), f"{share:.0f}", fill=ink, font=font(12), anchor="mm")
+    _column_names(canvas, class_names, margin, cell)
+    draw.text((margin + cell * len(class_names) / 2, 12), "prediction", fill=_INK, font=font(14), anchor="mm")
+    draw.text((8, 12), "label (rows, % of its pixels)", fill=_INK, font=font(14), anchor="lm")
+    return np.asarray(canvas)
+
+
+def _column_names(canvas: Image.Image, class_names: Sequence[str], margin: int, cell: int) -> None:
+    """Write the names upwards above their columns."""
+    for column, name in enumerate(class_names):
+        text = Image.new("RGB", (margin - 28, cell), "white")
+        ImageDraw.Draw(text).text((0, cell / 2), name, fill=_INK, font=font(min(13, cell)), anchor="lm")
+        canvas.paste(text.rotate(90, expand=True), (margin + column * cell, 22))
+
+
+def save_picture(picture: Picture, path: str | Path) -> None:
+    """Write a picture, making its folder if need be."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font that Pillow carries with it."""
+    return ImageFont.load_default(size)

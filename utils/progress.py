@@ -1,0 +1,83 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Count work done out of a total, with rate and time left; used as a context manager.
+
+    On a terminal it is a tqdm bar. Where the output goes to a file or a pipe it writes a whole line every ten seconds
+    and one at the end, so that logs stay readable. With `quiet` it writes nothing.
+    """
+
+    def __init__(self, title: str, total: int, unit: str, *, done: int = 0, quiet: bool = False) -> None:
+        self.title, self.total, self.unit, self.quiet = title, total, unit, quiet
+        self.first = self.done = done
+        self.note = ""
+        self.start = self.last_line = time.monotonic()
+        terminal = sys.stderr.isatty() and not quiet
+        self.bar = (
+            tqdm(total=total, initial=done, desc=title, unit=unit, dynamic_ncols=True, smoothing=0.1)
+            if terminal
+            else None
+        )
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Count work, and show a note beside it (such as the loss) from now on."""
+        self.done += count
+        if note is not None:
+            self.note = note
+        if self.bar is not None:
+            if note is not None:
+                self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(count)
+        elif time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES and self.done < self.total:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self.last_line = time.monotonic()
+        if self.quiet:
+            return
+        seconds = self.last_line - self.start
+        rate = (self.done - self.first) / max(seconds, 1e-9)
+        left = (self.total - self.done) / rate if rate > 0 else float("inf")
+        time_text = f"{duration(left)} left" if self.done < self.total else f"took {duration(seconds)}"
+        text = f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {time_text}"
+        print(text + (f", {self.note}" if self.note else ""), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        elif kind is None:
+            self._print_line()
+
+
+def progress(items: Iterable[T], title: str, total: int, unit: str, *, quiet: bool = False) -> Iterator[T]:
+    """Yield the items while showing their `Progress`."""
+    with Progress(title, total, unit, quiet=quiet) as shown:
+        for item in items:
+            yield item
+            shown.advance()
+
+
+def duration(seconds: float) -> str:
+    """Return a time such as 0:41, 12:05 or 3:02:10."""
+    if seconds == float("inf"):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
