@@ -56,9 +56,7 @@ def read_label(path: str | Path, description: DatasetDescription) -> NDArray[np.
     return table.astype(np.uint8)[stored]
 
 
-def read_sample(
-    sample: Sample, description: DatasetDescription
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def read_sample(sample: Sample, description: DatasetDescription) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the photograph (H, W, 3) and the label map (H, W) of a sample, which must be of one size."""
     if sample.label_path is None:
         raise DatasetError(f"{sample.image_path} comes without a label map; list its split with labels")

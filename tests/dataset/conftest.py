@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 # Written out here again, so that a test notices when the project looks elsewhere.
-PUBLISHED_FOLDERS = {
+PUBLISHED_FOLDERS: dict[str, dict[str, tuple[str, str, str | None]]] = {
     "lip": {
         "train": ("train_images", "train_segmentations", "train_id.txt"),
         "val": ("val_images", "val_segmentations", "val_id.txt"),

@@ -1,10 +1,13 @@
 """Augmentation: what each step does, how often, and that nothing but the generator decides."""
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from dataset import augmentation
@@ -21,8 +24,10 @@ from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
 TABLE = left_right_table([(1, 2), (4, 3)])
 
 
-def photograph(height=90, width=60, seed=0):
-    """Return a photograph of colour patches and its labels 0 .. 5, one a patch."""
+def photograph(
+    height: int = 90, width: int = 60, seed: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a photograph of colour patches, its labels 0 .. 5, one a patch, and the colours (6, 3)."""
     rng = np.random.default_rng(seed)
     label = np.kron(rng.integers(0, 6, (height // 10, width // 10)), np.ones((10, 10))).astype(np.uint8)
     colours = rng.integers(0, 256, (6, 3), np.uint8)
@@ -30,10 +35,10 @@ def photograph(height=90, width=60, seed=0):
 
 
 @pytest.fixture
-def only(monkeypatch):
+def only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that switches off every random step except the named ones, which always happen."""
 
-    def switch(*steps):
+    def switch(*steps: str) -> None:
         monkeypatch.setattr(augmentation, "COLOUR_PROBABILITY", float("colour" in steps))
         monkeypatch.setattr(augmentation, "ROTATION_PROBABILITY", float("rotation" in steps))
         monkeypatch.setattr(augmentation, "MIRROR_PROBABILITY", float("mirror" in steps))
@@ -43,7 +48,7 @@ def only(monkeypatch):
     return switch
 
 
-def test_the_mirror_exchanges_left_and_right():
+def test_the_mirror_exchanges_left_and_right() -> None:
     assert TABLE[:6].tolist() == [0, 2, 1, 4, 3, 5]
     assert TABLE[6:].tolist() == list(range(6, 256))
     image = np.arange(12, dtype=np.uint8).reshape(1, 4, 3)
@@ -52,7 +57,7 @@ def test_the_mirror_exchanges_left_and_right():
     assert label.tolist() == [[255, 4, 0, 2]]
 
 
-def test_the_scale_is_normal_and_clipped():
+def test_the_scale_is_normal_and_clipped() -> None:
     rng = np.random.default_rng(0)
     factors = np.array([random_scale_factor(rng) for _ in range(20_000)])
     # One standard deviation is 0.25, so 15.87 % lie at each limit.
@@ -63,7 +68,7 @@ def test_the_scale_is_normal_and_clipped():
     assert np.mean(factors < 1.125) == pytest.approx(0.6915, abs=0.012)
 
 
-def test_the_rotation_is_normal_and_clipped():
+def test_the_rotation_is_normal_and_clipped() -> None:
     rng = np.random.default_rng(0)
     degrees = np.array([random_rotation(rng) for _ in range(20_000)])
     assert np.mean(degrees == 0) == pytest.approx(0.4, abs=0.012)
@@ -74,7 +79,7 @@ def test_the_rotation_is_normal_and_clipped():
     assert np.abs(degrees).max() == 60
 
 
-def test_half_the_photographs_keep_their_colours_and_a_sixth_each_is_blurred_jittered_gray():
+def test_half_the_photographs_keep_their_colours_and_a_sixth_each_is_blurred_jittered_gray() -> None:
     image = photograph(20, 20)[0]
     blurred = np.asarray(Image.fromarray(image[..., ::-1]).filter(ImageFilter.GaussianBlur(2)))[..., ::-1]
     gray = np.asarray(Image.fromarray(image[..., ::-1]).convert("L"))
@@ -95,12 +100,14 @@ def test_half_the_photographs_keep_their_colours_and_a_sixth_each_is_blurred_jit
         assert seen[kind] / 3000 == pytest.approx(1 / 6, abs=0.03)
 
 
-def test_jitter_draws_its_amounts_from_the_published_ranges(monkeypatch):
-    drawn = {name: [] for name in ("brightness", "contrast", "saturation", "hue")}
-    order = []
+def test_jitter_draws_its_amounts_from_the_published_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, list[float]] = {name: [] for name in ("brightness", "contrast", "saturation", "hue")}
+    order: list[str] = []
     for name, amounts in drawn.items():
 
-        def adjust(picture, amount, name=name, amounts=amounts):
+        def adjust(
+            picture: Image.Image, amount: float, name: str = name, amounts: list[float] = amounts
+        ) -> Image.Image:
             amounts.append(amount)
             order.append(name)
             return picture
@@ -115,16 +122,16 @@ def test_jitter_draws_its_amounts_from_the_published_ranges(monkeypatch):
         ("saturation", 1, 0.8386),
         ("hue", 0, 0.1592),
     ):
-        amounts = np.array(drawn[name])
-        assert np.abs(amounts - middle).max() <= reach
-        assert np.abs(amounts - middle).max() > 0.98 * reach
-        assert amounts.mean() == pytest.approx(middle, abs=0.06 * reach)
+        distance = np.abs(np.array(drawn[name]) - middle)
+        assert distance.max() <= reach
+        assert distance.max() > 0.98 * reach
+        assert np.mean(drawn[name]) == pytest.approx(middle, abs=0.06 * reach)
     orders = {tuple(order[i : i + 4]) for i in range(0, len(order), 4)}
     assert len(orders) == 24
     assert {frozenset(names) for names in orders} == {frozenset(drawn)}
 
 
-def test_without_randomness_the_crop_is_the_whole_photograph(only):
+def test_without_randomness_the_crop_is_the_whole_photograph(only: Callable[..., None]) -> None:
     only()
     image, label, _ = photograph()
     crop, crop_label = augment(image, label, (50, 40), np.random.default_rng(0), mirror_table=TABLE)
@@ -133,7 +140,7 @@ def test_without_randomness_the_crop_is_the_whole_photograph(only):
     assert (crop_label == warp_label(label, matrix, (50, 40))).all()
 
 
-def test_a_mirrored_crop_is_the_crop_of_the_mirror_image(only):
+def test_a_mirrored_crop_is_the_crop_of_the_mirror_image(only: Callable[..., None]) -> None:
     only("mirror")
     image, label, _ = photograph()
     crop, crop_label = augment(image, label, (50, 40), np.random.default_rng(0), mirror_table=TABLE)
@@ -150,7 +157,7 @@ def test_a_mirrored_crop_is_the_crop_of_the_mirror_image(only):
     assert {1, 2, 3, 4} <= set(np.unique(crop_label))
 
 
-def test_half_the_crops_are_mirrored(only, monkeypatch):
+def test_half_the_crops_are_mirrored(only: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     only()
     monkeypatch.setattr(augmentation, "MIRROR_PROBABILITY", 0.5)
     image, label, _ = photograph(20, 20)
@@ -161,7 +168,7 @@ def test_half_the_crops_are_mirrored(only, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_image_and_labels_stay_aligned(only, seed):
+def test_image_and_labels_stay_aligned(only: Callable[..., None], seed: int) -> None:
     only("scale", "rotation", "mirror")
     image, label, colours = photograph(120, 120, seed)
     crop, crop_label = augment(
@@ -175,7 +182,7 @@ def test_image_and_labels_stay_aligned(only, seed):
     assert np.median(distance) == 0
 
 
-def test_outside_the_photograph_is_black_and_ignored(only):
+def test_outside_the_photograph_is_black_and_ignored(only: Callable[..., None]) -> None:
     only("rotation")
     image = np.full((60, 60, 3), 200, np.uint8)
     label = np.full((60, 60), 5, np.uint8)
@@ -190,7 +197,7 @@ def test_outside_the_photograph_is_black_and_ignored(only):
     assert turned > 10
 
 
-def test_the_scale_widens_and_narrows_the_view(only, monkeypatch):
+def test_the_scale_widens_and_narrows_the_view(only: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     only()
     image = np.full((60, 60, 3), 200, np.uint8)
     label = np.full((60, 60), 5, np.uint8)
@@ -202,9 +209,9 @@ def test_the_scale_widens_and_narrows_the_view(only, monkeypatch):
     assert shown[1.25].mean() == pytest.approx(1 / 1.25**2, abs=0.03)
 
 
-def test_scale_and_mirror_have_switches_and_colour_and_rotation_do_not(only):
+def test_scale_and_mirror_have_switches_and_colour_and_rotation_do_not(only: Callable[..., None]) -> None:
     image, label, _ = photograph()
-    options = {"mirror_table": TABLE, "random_scale": False, "random_mirror": False}
+    options: dict[str, Any] = {"mirror_table": TABLE, "random_scale": False, "random_mirror": False}
     only("scale", "mirror")
     plain = augment(image, label, (50, 40), np.random.default_rng(3), **options)
     matrix = affine_matrix(crop_box((90, 60), (50, 40)), (50, 40))
@@ -215,7 +222,7 @@ def test_scale_and_mirror_have_switches_and_colour_and_rotation_do_not(only):
     assert not (augment(image, label, (50, 40), np.random.default_rng(3), **options)[1] == plain[1]).all()
 
 
-def test_colour_comes_before_the_warp(only):
+def test_colour_comes_before_the_warp(only: Callable[..., None]) -> None:
     only("colour", "rotation")
     image, label, _ = photograph()
     rng = np.random.default_rng(7)
@@ -226,25 +233,22 @@ def test_colour_comes_before_the_warp(only):
     assert (crop == warp_image(coloured, matrix, (50, 40))).all()
 
 
-def test_nothing_but_the_generator_decides():
+def global_states() -> list[str]:
+    return [str(random.getstate()), str(torch.get_rng_state().tolist()), str(np.random.get_state())]
+
+
+def test_nothing_but_the_generator_decides() -> None:
     image, label, _ = photograph()
     before = image.copy(), label.copy()
-    states = random.getstate(), torch.get_rng_state(), np.random.get_state()[1].copy()
-    random.seed(1)
     first = [augment(image, label, (50, 40), np.random.default_rng(s), mirror_table=TABLE) for s in range(30)]
-    random.seed(2)
-    torch.manual_seed(2)
-    np.random.seed(2)
-    states_between = random.getstate(), torch.get_rng_state(), np.random.get_state()[1].copy()
+    for draw in (random.random, np.random.random, lambda: torch.rand(1)):
+        draw()
+    states = global_states()
     again = [augment(image, label, (50, 40), np.random.default_rng(s), mirror_table=TABLE) for s in range(30)]
+    assert global_states() == states
     for one, other in zip(first, again, strict=True):
         assert (one[0] == other[0]).all()
         assert (one[1] == other[1]).all()
     assert len({crop.tobytes() for crop, _ in first}) == 30
-    assert random.getstate() == states_between[0]
-    assert torch.equal(torch.get_rng_state(), states_between[1])
-    assert (np.random.get_state()[1] == states_between[2]).all()
     assert (image == before[0]).all()
     assert (label == before[1]).all()
-    random.setstate(states[0])
-    torch.set_rng_state(states[1])

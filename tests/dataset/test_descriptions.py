@@ -1,6 +1,9 @@
 """Descriptions of datasets, and the samples that a folder holds."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +34,7 @@ OWN = {
         ("ade20k", 150, {0: "wall", 12: "person", 44: "chest of drawers", 81: "towel", 82: "light", 149: "flag"}),
     ],
 )
-def test_built_in_classes(name, count, known):
+def test_built_in_classes(name: str, count: int, known: dict[int, str]) -> None:
     description = BUILT_IN[name]
     assert description.num_classes == count
     assert len(set(description.class_names)) == count
@@ -39,7 +42,7 @@ def test_built_in_classes(name, count, known):
 
 
 @pytest.mark.parametrize(("name", "pairs"), [("lip", 3), ("cihp", 3), ("atr", 3), ("pascal_person_part", 0)])
-def test_built_in_pairs_are_left_and_right_of_one_part(name, pairs):
+def test_built_in_pairs_are_left_and_right_of_one_part(name: str, pairs: int) -> None:
     description = BUILT_IN[name]
     assert len(description.flip_pairs) == pairs
     for left, right in description.flip_pairs:
@@ -48,7 +51,7 @@ def test_built_in_pairs_are_left_and_right_of_one_part(name, pairs):
         assert description.class_names[right] == f"Right-{part}"
 
 
-def test_ade20k_stores_classes_from_one_and_ignore_as_zero():
+def test_ade20k_stores_classes_from_one_and_ignore_as_zero() -> None:
     table = BUILT_IN["ade20k"].stored_to_class()
     assert table[:3].tolist() == [255, 0, 1]
     assert table[150] == 149
@@ -56,7 +59,7 @@ def test_ade20k_stores_classes_from_one_and_ignore_as_zero():
     assert not BUILT_IN["ade20k"].has_background
 
 
-def test_lip_stores_classes_as_they_are():
+def test_lip_stores_classes_as_they_are() -> None:
     table = BUILT_IN["lip"].stored_to_class()
     assert table[:20].tolist() == list(range(20))
     assert set(table[20:255].tolist()) == {-1}
@@ -64,24 +67,24 @@ def test_lip_stores_classes_as_they_are():
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_storing_and_reading_are_inverse(name):
+def test_storing_and_reading_are_inverse(name: str) -> None:
     description = BUILT_IN[name]
     classes = np.r_[: description.num_classes, 255]
     assert description.stored_to_class()[description.class_to_stored()[classes]].tolist() == classes.tolist()
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_description_survives_json(name):
+def test_a_description_survives_json(name: str) -> None:
     description = BUILT_IN[name]
     assert DatasetDescription.from_dict(json.loads(json.dumps(description.to_dict()))) == description
 
 
 @pytest.mark.parametrize("layout", ["lip", "cihp", "ade20k"])
-def test_the_layout_tells_the_dataset(make_dataset, layout):
+def test_the_layout_tells_the_dataset(make_dataset: Callable[..., Path], layout: str) -> None:
     assert load_description(make_dataset(layout)) is BUILT_IN[layout]
 
 
-def test_lip_may_lie_under_images_labels(make_dataset, tmp_path):
+def test_lip_may_lie_under_images_labels(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
     make_dataset(root="data/images_labels")
     data_dir = tmp_path / "data"
     description = load_description(data_dir)
@@ -89,11 +92,11 @@ def test_lip_may_lie_under_images_labels(make_dataset, tmp_path):
     assert list_samples(data_dir, description, "val")[0].image_path == data_dir / "images_labels/val_images/v1.jpg"
 
 
-def test_a_name_chooses_between_datasets_of_one_layout(make_dataset):
+def test_a_name_chooses_between_datasets_of_one_layout(make_dataset: Callable[..., Path]) -> None:
     assert load_description(make_dataset("lip"), "atr") is BUILT_IN["atr"]
 
 
-def test_a_folder_with_several_layouts_needs_a_name(make_dataset):
+def test_a_folder_with_several_layouts_needs_a_name(make_dataset: Callable[..., Path]) -> None:
     make_dataset("lip")
     data_dir = make_dataset("cihp")
     with pytest.raises(DatasetError, match=r"several layouts \(lip, cihp\).*--dataset"):
@@ -101,24 +104,24 @@ def test_a_folder_with_several_layouts_needs_a_name(make_dataset):
     assert load_description(data_dir, "cihp").name == "cihp"
 
 
-def test_a_folder_without_layout_is_an_error_that_shows_the_layouts(tmp_path):
+def test_a_folder_without_layout_is_an_error_that_shows_the_layouts(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="Training/Category_ids") as error:
         load_description(tmp_path)
     assert str(tmp_path) in str(error.value)
 
 
-def test_a_missing_folder_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere: no such folder.*--data-dir"):
         load_description(tmp_path / "nowhere")
 
 
-def test_an_unknown_name_is_an_error_that_lists_the_known(tmp_path):
+def test_an_unknown_name_is_an_error_that_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"'lips' is not one of .*lip, cihp, atr"):
         load_description(tmp_path, "lips")
 
 
 @pytest.mark.parametrize("name", [None, "mine"])
-def test_a_folder_may_describe_itself(tmp_path, name):
+def test_a_folder_may_describe_itself(tmp_path: Path, name: str | None) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(OWN))
     description = load_description(tmp_path, name)
     assert description == DatasetDescription(
@@ -126,7 +129,7 @@ def test_a_folder_may_describe_itself(tmp_path, name):
     )
 
 
-def test_another_name_than_the_folders_own_is_an_error(tmp_path):
+def test_another_name_than_the_folders_own_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(OWN))
     with pytest.raises(DatasetError, match="says this dataset is 'mine', not 'lip'"):
         load_description(tmp_path, "lip")
@@ -159,7 +162,7 @@ def test_another_name_than_the_folders_own_is_an_error(tmp_path):
         ({"has_background": 1}, "has_background must be true or false"),
     ],
 )
-def test_impossible_descriptions_are_errors(tmp_path, change, message):
+def test_impossible_descriptions_are_errors(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     file = tmp_path / "dataset.json"
     file.write_text(json.dumps(OWN | change))
     with pytest.raises(DatasetError, match=message) as error:
@@ -168,13 +171,13 @@ def test_impossible_descriptions_are_errors(tmp_path, change, message):
 
 
 @pytest.mark.parametrize("key", OWN)
-def test_a_missing_key_is_named(key):
+def test_a_missing_key_is_named(key: str) -> None:
     with pytest.raises(DatasetError, match=f"lacks {key}"):
         DatasetDescription.from_dict({other: value for other, value in OWN.items() if other != key})
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "cannot be read as JSON"), ("[]", "must hold a JSON object")])
-def test_a_file_that_is_no_description_is_an_error(tmp_path, text, message):
+def test_a_file_that_is_no_description_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(DatasetError, match=rf"dataset\.json: {message}"):
         load_description(tmp_path)
@@ -188,7 +191,7 @@ def test_a_file_that_is_no_description_is_an_error(tmp_path, text, message):
         ("ade20k", "images/training/t1.jpg", "annotations/training/t1.png"),
     ],
 )
-def test_samples_of_each_layout(make_dataset, layout, image, label):
+def test_samples_of_each_layout(make_dataset: Callable[..., Path], layout: str, image: str, label: str) -> None:
     data_dir = make_dataset(layout, train=("t1", "t2"))
     first, second = list_samples(data_dir, BUILT_IN[layout], "train")
     assert first == ("t1", data_dir / image, data_dir / label)
@@ -196,13 +199,13 @@ def test_samples_of_each_layout(make_dataset, layout, image, label):
     assert [sample.id for sample in list_samples(data_dir, BUILT_IN[layout], "val")] == ["v1", "v2"]
 
 
-def test_samples_come_in_the_order_of_the_list(make_dataset):
+def test_samples_come_in_the_order_of_the_list(make_dataset: Callable[..., Path]) -> None:
     data_dir = make_dataset()
     (data_dir / "train_id.txt").write_text("t3\r\n\n  t1 \n\n")
     assert [sample.id for sample in list_samples(data_dir, BUILT_IN["lip"], "train")] == ["t3", "t1"]
 
 
-def test_photographs_may_have_other_suffixes(make_dataset):
+def test_photographs_may_have_other_suffixes(make_dataset: Callable[..., Path]) -> None:
     data_dir = make_dataset()
     images = data_dir / "train_images"
     (images / "t1.jpg").rename(images / "t1.jpeg")
@@ -212,7 +215,7 @@ def test_photographs_may_have_other_suffixes(make_dataset):
     assert names == ["t1.jpeg", "t2.PNG", "t3.jpg"]
 
 
-def test_samples_without_labels(make_dataset):
+def test_samples_without_labels(make_dataset: Callable[..., Path]) -> None:
     data_dir = make_dataset()
     for file in (data_dir / "val_segmentations").iterdir():
         file.unlink()
@@ -223,14 +226,14 @@ def test_samples_without_labels(make_dataset):
         list_samples(data_dir, BUILT_IN["lip"], "val")
 
 
-def test_a_missing_list_is_an_error(make_dataset):
+def test_a_missing_list_is_an_error(make_dataset: Callable[..., Path]) -> None:
     data_dir = make_dataset()
     (data_dir / "train_id.txt").unlink()
     with pytest.raises(DatasetError, match=r"train_id\.txt: cannot be read \(No such file"):
         list_samples(data_dir, BUILT_IN["lip"], "train")
 
 
-def test_an_empty_list_is_an_error(make_dataset):
+def test_an_empty_list_is_an_error(make_dataset: Callable[..., Path]) -> None:
     data_dir = make_dataset()
     (data_dir / "train_id.txt").write_text("\n \n")
     with pytest.raises(DatasetError, match=r"train_id\.txt is empty: the train split has no photographs"):
@@ -244,7 +247,7 @@ def test_an_empty_list_is_an_error(make_dataset):
         ("train_segmentations/t2.png", "train_segmentations lacks the label map of 1 of 3 ids (t2)"),
     ],
 )
-def test_a_listed_id_without_its_file_is_an_error(make_dataset, file, message):
+def test_a_listed_id_without_its_file_is_an_error(make_dataset: Callable[..., Path], file: str, message: str) -> None:
     data_dir = make_dataset()
     (data_dir / file).unlink()
     with pytest.raises(DatasetError) as error:
@@ -252,6 +255,6 @@ def test_a_listed_id_without_its_file_is_an_error(make_dataset, file, message):
     assert message in str(error.value)
 
 
-def test_an_unknown_split_is_an_error(make_dataset):
+def test_an_unknown_split_is_an_error(make_dataset: Callable[..., Path]) -> None:
     with pytest.raises(DatasetError, match="no split 'test': the splits are train and val"):
         list_samples(make_dataset(), BUILT_IN["lip"], "test")

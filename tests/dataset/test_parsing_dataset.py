@@ -1,14 +1,20 @@
 """Items and batches: the same for any number of workers, and bytes only."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
 
 from dataset.descriptions import BUILT_IN, list_samples
 from dataset.geometry import affine_matrix, crop_box, warp_image
-from dataset.layouts import DatasetError
+from dataset.layouts import DatasetError, Sample
 from dataset.parsing_dataset import EvaluationCrops, TrainingCrops, collate_evaluation, worker_init
 from dataset.reading import read_image, read_label
 
@@ -16,31 +22,31 @@ LIP = BUILT_IN["lip"]
 
 
 @pytest.fixture
-def samples(make_dataset):
+def samples(make_dataset: Callable[..., Path]) -> dict[str, list[Sample]]:
     data_dir = make_dataset(train=[f"t{i}" for i in range(7)], val=["v1", "v2", "v3"])
     return {split: list_samples(data_dir, LIP, split) for split in ("train", "val")}
 
 
-def training_crops(samples, **options):
-    return TrainingCrops(samples["train"], LIP, **({"crop_size": (33, 25), "seed": 5} | options))
+def training_crops(samples: dict[str, list[Sample]], **options: Any) -> TrainingCrops:
+    return TrainingCrops(samples["train"], LIP, **{"crop_size": (33, 25), "seed": 5, **options})
 
 
-class TwoEpochs:
+class TwoEpochs(Sampler[list[tuple[int, int]]]):
     """Batches of keys that name another epoch each time they are gone through, as a trainer's sampler does."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.epoch = -1
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         self.epoch += 1
         order = np.random.default_rng(self.epoch).permutation(7).tolist()
         yield [(self.epoch, index) for index in order[:3]]
         yield [(self.epoch, index) for index in order[3:6]]
 
 
-def load(samples, workers, seed=5):
-    loader = DataLoader(
-        training_crops(samples, seed=seed),
+def load(samples: dict[str, list[Sample]], workers: int) -> list[tuple[Tensor, Tensor]]:
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
+        training_crops(samples),
         batch_sampler=TwoEpochs(),
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -50,7 +56,7 @@ def load(samples, workers, seed=5):
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
-def test_batches_do_not_depend_on_the_number_of_workers(samples):
+def test_batches_do_not_depend_on_the_number_of_workers(samples: dict[str, list[Sample]]) -> None:
     reference = load(samples, 0)
     assert len(reference) == 4
     assert reference[0][0].shape == (3, 3, 33, 25)
@@ -60,7 +66,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(samples):
             assert torch.equal(label, expected_label)
 
 
-def test_a_crop_changes_with_seed_epoch_and_index(samples):
+def test_a_crop_changes_with_seed_epoch_and_index(samples: dict[str, list[Sample]]) -> None:
     crops = training_crops(samples)
     keys = [(epoch, index) for epoch in range(3) for index in range(7)]
     images = {key: crops[key]["image"].numpy().tobytes() for key in keys}
@@ -70,12 +76,12 @@ def test_a_crop_changes_with_seed_epoch_and_index(samples):
     assert all(other[key]["image"].numpy().tobytes() != images[key] for key in keys)
 
 
-def test_two_photographs_of_one_content_are_augmented_differently(samples):
+def test_two_photographs_of_one_content_are_augmented_differently(samples: dict[str, list[Sample]]) -> None:
     crops = TrainingCrops([samples["train"][0]] * 2, LIP, crop_size=(33, 25), seed=5)
     assert not torch.equal(crops[0, 0]["image"], crops[0, 1]["image"])
 
 
-def test_a_training_item_is_bytes_and_nothing_more(samples):
+def test_a_training_item_is_bytes_and_nothing_more(samples: dict[str, list[Sample]]) -> None:
     item = training_crops(samples)[0, 0]
     assert {key: (value.dtype, tuple(value.shape)) for key, value in item.items()} == {
         "image": (torch.uint8, (3, 33, 25)),
@@ -84,10 +90,10 @@ def test_a_training_item_is_bytes_and_nothing_more(samples):
     assert set(item["label"].unique().tolist()) <= {*range(20), 255}
 
 
-def test_the_switches_reach_the_augmentation(samples, monkeypatch):
-    seen = []
+def test_the_switches_reach_the_augmentation(samples: dict[str, list[Sample]], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, bool, list[int]]] = []
 
-    def augment(image, label, crop_size, rng, **options):
+    def augment(image: NDArray, label: NDArray, *_: Any, **options: Any) -> tuple[NDArray, NDArray]:
         seen.append((options["random_mirror"], options["random_scale"], options["mirror_table"][[13, 14, 15]].tolist()))
         return image, label
 
@@ -98,32 +104,38 @@ def test_the_switches_reach_the_augmentation(samples, monkeypatch):
     assert seen == [(True, True, [13, 15, 14]), (False, True, [13, 15, 14]), (True, False, [13, 15, 14])]
 
 
-def test_images_are_in_the_stored_channel_order(samples, monkeypatch):
+def test_images_are_in_the_stored_channel_order(
+    samples: dict[str, list[Sample]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dataset.parsing_dataset.augment", lambda image, label, *_, **__: (image, label))
     item = training_crops(samples)[0, 3]
-    assert (item["image"].numpy() == cv2.imread(str(samples["train"][3].image_path)).transpose(2, 0, 1)).all()
+    stored = cv2.imread(str(samples["train"][3].image_path))
+    assert stored is not None
+    assert (item["image"].numpy() == stored.transpose(2, 0, 1)).all()
 
 
-def test_errors_in_a_worker_name_the_file(samples):
+def test_errors_in_a_worker_name_the_file(samples: dict[str, list[Sample]]) -> None:
     samples["train"][2].image_path.write_bytes(b"broken")
     with pytest.raises(DatasetError, match=r"t2\.jpg"):
         load(samples, 1)
 
 
-def test_evaluation_shows_the_whole_photograph(samples):
+def test_evaluation_shows_the_whole_photograph(samples: dict[str, list[Sample]]) -> None:
     crops = EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))
     item = crops[1]
-    image = read_image(samples["val"][1].image_path)
+    sample = samples["val"][1]
+    assert sample.label_path is not None
+    image = read_image(sample.image_path)
     matrix = affine_matrix(crop_box((40, 30), (33, 45)), (33, 45))
     assert (item.image.numpy() == warp_image(image, matrix, (33, 45)).transpose(2, 0, 1)).all()
     assert item.image.dtype == torch.uint8
     assert item.sample_index == 1
     assert item.size == (40, 30)
-    assert (item.label == read_label(samples["val"][1].label_path, LIP)).all()
+    assert (item.label == read_label(sample.label_path, LIP)).all()
     assert len(crops) == 3
 
 
-def test_evaluation_batches_keep_sizes_and_labels_apart(samples):
+def test_evaluation_batches_keep_sizes_and_labels_apart(samples: dict[str, list[Sample]]) -> None:
     wide = np.zeros((20, 50, 3), np.uint8)
     cv2.imwrite(str(samples["val"][2].image_path), wide)
     cv2.imwrite(str(samples["val"][2].label_path), wide[..., 0])
@@ -141,14 +153,16 @@ def test_evaluation_batches_keep_sizes_and_labels_apart(samples):
         assert [None if label is None else label.shape for label in batch.labels] == [None, (40, 30), (20, 50)]
 
 
-def test_evaluation_notices_labels_of_another_size(samples):
+def test_evaluation_notices_labels_of_another_size(samples: dict[str, list[Sample]]) -> None:
     cv2.imwrite(str(samples["val"][0].label_path), np.zeros((40, 31), np.uint8))
     with pytest.raises(DatasetError, match=r"v1\.jpg is 30 x 40 pixels, but .*v1\.png 31 x 40"):
         EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))[0]
 
 
 @pytest.mark.parametrize(("layout", "values"), [("cihp", (0, 20)), ("ade20k", (0, 151))])
-def test_other_layouts_give_the_same_kind_of_items(make_dataset, layout, values):
+def test_other_layouts_give_the_same_kind_of_items(
+    make_dataset: Callable[..., Path], layout: str, values: tuple[int, int]
+) -> None:
     data_dir = make_dataset(layout, values=values)
     description = BUILT_IN[layout]
     crops = TrainingCrops(list_samples(data_dir, description, "train"), description, crop_size=(33, 25), seed=5)

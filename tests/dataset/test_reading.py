@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,13 +20,13 @@ from utils.colours import palette
 LIP, ADE20K = BUILT_IN["lip"], BUILT_IN["ade20k"]
 
 
-def write_jpeg(path, **options):
+def write_jpeg(path: Path, **options: Any) -> Path:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
     picture.save(path, **options)
     return path
 
 
-def write_label(path, values, mode="L"):
+def write_label(path: Path, values: Any, mode: str = "L") -> Path:
     picture = Image.fromarray(np.array(values, np.uint8))
     if mode == "P":
         picture.putpalette(palette("lip").tobytes())
@@ -32,10 +34,10 @@ def write_label(path, values, mode="L"):
     return path
 
 
-def write_gray_png(path, *, depth, row):
+def write_gray_png(path: Path, *, depth: int, row: bytes) -> Path:
     """Write a one-row gray PNG of fewer than 8 bits, which Pillow reads but does not write."""
 
-    def chunk(kind, data):
+    def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", len(row) * 8 // depth, 1, depth, 0, 0, 0, 0)
@@ -45,7 +47,7 @@ def write_gray_png(path, *, depth, row):
     return path
 
 
-def test_photographs_are_bgr(tmp_path):
+def test_photographs_are_bgr(tmp_path: Path) -> None:
     Image.new("RGB", (5, 4), (250, 10, 90)).save(tmp_path / "red.png")
     image = read_image(tmp_path / "red.png")
     assert image.shape == (4, 5, 3)
@@ -53,23 +55,25 @@ def test_photographs_are_bgr(tmp_path):
     assert image[0, 0].tolist() == [90, 10, 250]
 
 
-def test_gray_photographs_have_three_channels(tmp_path):
+def test_gray_photographs_have_three_channels(tmp_path: Path) -> None:
     Image.new("L", (5, 4), 77).save(tmp_path / "gray.jpg")
     assert np.unique(read_image(tmp_path / "gray.jpg")).tolist() == [77]
     assert read_image(tmp_path / "gray.jpg").shape == (4, 5, 3)
 
 
-def test_the_exif_orientation_does_not_turn_a_photograph(tmp_path):
+def test_the_exif_orientation_does_not_turn_a_photograph(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate by 90 degrees to view"
     path = write_jpeg(tmp_path / "turned.jpg", exif=exif)
-    assert cv2.imread(str(path)).shape == (64, 48, 3), "the file must be one that readers turn"
+    turned = cv2.imread(str(path))
+    assert turned is not None
+    assert turned.shape == (64, 48, 3), "the file must be one that readers turn"
     assert read_image(path).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_truncated_photographs_are_errors(tmp_path, suffix, share):
+def test_truncated_photographs_are_errors(tmp_path: Path, suffix: str, share: float) -> None:
     path = write_jpeg(tmp_path / f"cut{suffix}")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -77,7 +81,9 @@ def test_truncated_photographs_are_errors(tmp_path, suffix, share):
         read_image(path)
 
 
-def test_a_truncated_photograph_is_noticed_behind_its_complete_thumbnail(tmp_path, monkeypatch):
+def test_a_truncated_photograph_is_noticed_behind_its_complete_thumbnail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     thumbnail = write_jpeg(tmp_path / "thumbnail.jpg").read_bytes()
     data = write_jpeg(tmp_path / "photo.jpg", comment=thumbnail).read_bytes()
     (tmp_path / "photo.jpg").write_bytes(data[:-100])
@@ -90,7 +96,7 @@ def test_a_truncated_photograph_is_noticed_behind_its_complete_thumbnail(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>"])
-def test_files_that_are_no_pictures_are_errors(tmp_path, content):
+def test_files_that_are_no_pictures_are_errors(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(DatasetError, match=rf"a\.jpg: .* cannot decode these {len(content)} bytes"):
         read_image(tmp_path / "a.jpg")
@@ -99,7 +105,7 @@ def test_files_that_are_no_pictures_are_errors(tmp_path, content):
         read_label(tmp_path / "a.png", LIP)
 
 
-def test_missing_files_are_errors(tmp_path):
+def test_missing_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a\.jpg: cannot be read \(No such file or directory\)"):
         read_image(tmp_path / "a.jpg")
     with pytest.raises(DatasetError, match=r"a\.png: cannot be read as a label PNG \(No such file or directory\)"):
@@ -107,25 +113,25 @@ def test_missing_files_are_errors(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "P"])
-def test_label_values_and_palette_indices_are_classes(tmp_path, mode):
+def test_label_values_and_palette_indices_are_classes(tmp_path: Path, mode: str) -> None:
     label = read_label(write_label(tmp_path / "a.png", [[0, 3, 19], [255, 7, 7]], mode), LIP)
     assert label.dtype == np.uint8
     assert label.tolist() == [[0, 3, 19], [255, 7, 7]]
 
 
-def test_few_colours_in_a_palette_png_of_fewer_bits(tmp_path):
+def test_few_colours_in_a_palette_png_of_fewer_bits(tmp_path: Path) -> None:
     picture = Image.fromarray(np.array([[0, 3, 2, 1, 0]], np.uint8))
     picture.putpalette(palette("lip").tobytes())
     picture.save(tmp_path / "a.png", bits=2)
     assert read_label(tmp_path / "a.png", LIP).tolist() == [[0, 3, 2, 1, 0]]
 
 
-def test_ade20k_labels_start_at_one(tmp_path):
+def test_ade20k_labels_start_at_one(tmp_path: Path) -> None:
     label = read_label(write_label(tmp_path / "a.png", [[0, 1, 150]]), ADE20K)
     assert label.tolist() == [[255, 0, 149]]
 
 
-def test_another_ignore_value_becomes_255(tmp_path):
+def test_another_ignore_value_becomes_255(tmp_path: Path) -> None:
     description = DatasetDescription(name="mine", class_names=("a", "b"), ignore_label=9)
     assert read_label(write_label(tmp_path / "a.png", [[9, 1, 0]]), description).tolist() == [[255, 1, 0]]
 
@@ -138,14 +144,16 @@ def test_another_ignore_value_becomes_255(tmp_path):
         (LIP, [list(range(20, 40))], "20, 21, 22, 23, 24, 25, 26, 27, 28, 29 and 10 more are"),
     ],
 )
-def test_stray_values_are_errors(tmp_path, description, values, message):
+def test_stray_values_are_errors(
+    tmp_path: Path, description: DatasetDescription, values: list[list[int]], message: str
+) -> None:
     path = write_label(tmp_path / "a.png", values)
     with pytest.raises(DatasetError, match=rf"a\.png: .*{message}"):
         read_label(path, description)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "I;16"])
-def test_other_modes_are_errors(tmp_path, mode):
+def test_other_modes_are_errors(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
     (Image.fromarray(np.zeros((2, 2), np.uint16)) if mode == "I;16" else Image.new(mode, (2, 2))).save(path)
     with pytest.raises(DatasetError, match=rf"a\.png: .*modes L and P\), this one is {mode};"):
@@ -153,20 +161,20 @@ def test_other_modes_are_errors(tmp_path, mode):
 
 
 @pytest.mark.parametrize(("depth", "row"), [(2, b"\x1b"), (4, b"\x01\x23")])
-def test_gray_values_of_fewer_bits_are_errors(tmp_path, depth, row):
+def test_gray_values_of_fewer_bits_are_errors(tmp_path: Path, depth: int, row: bytes) -> None:
     path = write_gray_png(tmp_path / "a.png", depth=depth, row=row)
     with pytest.raises(DatasetError, match=rf"a\.png: .*this one is gray of fewer than 8 bits \(L;{depth}\)"):
         read_label(path, LIP)
 
 
-def test_jpegs_are_no_labels(tmp_path):
+def test_jpegs_are_no_labels(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png", format="JPEG")
     with pytest.raises(DatasetError, match=r"a\.png: cannot be read as a label PNG"):
         read_label(tmp_path / "a.png", LIP)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
-def test_truncated_labels_are_errors(tmp_path, share):
+def test_truncated_labels_are_errors(tmp_path: Path, share: float) -> None:
     path = write_label(tmp_path / "a.png", np.random.default_rng(0).integers(0, 20, (90, 90)))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(DatasetError, match=r"a\.png: cannot be read as a label PNG"):
@@ -179,7 +187,9 @@ def test_truncated_labels_are_errors(tmp_path, share):
     shape=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     seed=st.integers(0, 1000),
 )
-def test_saved_labels_read_back_the_same(tmp_path_factory, name, shape, seed):
+def test_saved_labels_read_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, name: str, shape: tuple[int, int], seed: int
+) -> None:
     description = BUILT_IN[name]
     classes = np.r_[: description.num_classes, 255].astype(np.uint8)
     label = np.random.default_rng(seed).choice(classes, shape)
@@ -188,14 +198,14 @@ def test_saved_labels_read_back_the_same(tmp_path_factory, name, shape, seed):
     assert (read_label(path, description) == label).all()
 
 
-def test_saved_labels_show_their_colours(tmp_path):
+def test_saved_labels_show_their_colours(tmp_path: Path) -> None:
     save_label(tmp_path / "a.png", np.array([[5, 255]], np.uint8), LIP)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.mode == "P"
         assert np.asarray(picture.convert("RGB")).tolist() == [[[255, 85, 0], [224, 224, 192]]]
 
 
-def test_the_colour_map_of_other_datasets():
+def test_the_colour_map_of_other_datasets() -> None:
     # The first colours of PASCAL VOC: background, aeroplane, bicycle, bird, ..., and its border.
     voc = palette("atr")
     assert voc[:5].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
@@ -204,7 +214,7 @@ def test_the_colour_map_of_other_datasets():
     assert len(np.unique(palette("cihp")[:20], axis=0)) == 20
 
 
-def test_a_sample_is_of_one_size(tmp_path):
+def test_a_sample_is_of_one_size(tmp_path: Path) -> None:
     sample = Sample("a", write_jpeg(tmp_path / "a.jpg"), write_label(tmp_path / "a.png", np.zeros((48, 63))))
     with pytest.raises(DatasetError, match=r"a\.jpg is 64 x 48 pixels, but .*a\.png 63 x 48"):
         read_sample(sample, LIP)
@@ -214,6 +224,6 @@ def test_a_sample_is_of_one_size(tmp_path):
     assert label.shape == (48, 64)
 
 
-def test_a_sample_without_label_is_an_error(tmp_path):
+def test_a_sample_without_label_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a\.jpg comes without a label map"):
         read_sample(Sample("a", write_jpeg(tmp_path / "a.jpg"), None), LIP)
