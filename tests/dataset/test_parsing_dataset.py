@@ -131,6 +131,7 @@ def test_evaluation_shows_the_whole_photograph(samples: dict[str, list[Sample]])
     assert item.image.dtype == torch.uint8
     assert item.sample_index == 1
     assert item.size == (40, 30)
+    assert item.label is not None
     assert (item.label == read_label(sample.label_path, LIP)).all()
     assert len(crops) == 3
 
