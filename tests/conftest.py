@@ -1,0 +1,46 @@
+"""Networks that many tests share: building one takes seconds, so each is built once a session.
+
+Shared networks are in eval mode and must stay as they are; a test that trains one takes a copy.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from networks import CSENet
+from tests.building import Build, empty_network
+from tests.golden.recorded import published_weights
+from utils.checkpoint import load_weights
+
+
+@pytest.fixture(scope="session")
+def published_state() -> dict[str, Tensor]:
+    """The recorded weights of seed 0 and 20 classes, under published names."""
+    return published_weights()
+
+
+@pytest.fixture(scope="session")
+def network(published_state: dict[str, Tensor]) -> CSENet:
+    """The network with the recorded weights, built for 97 x 97; in eval mode, not to be changed."""
+    return load_weights(empty_network(), {f"module.{name}": tensor for name, tensor in published_state.items()})
+
+
+@pytest.fixture(scope="session")
+def network_for(network: CSENet) -> Build:
+    """Build the network for another training size; its tensors are those of `network`, not copies."""
+
+    def build(input_size: tuple[int, int]) -> CSENet:
+        with torch.device("meta"):
+            model = CSENet(network.num_classes, input_size).eval()
+        model.load_state_dict(network.state_dict(), assign=True)
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def small_network(published_state: dict[str, Tensor]) -> CSENet:
+    """The same with the smaller backbone of depth 50; in eval mode, not to be changed."""
+    deeper = tuple(f"layer3.{block}." for block in range(6, 23))
+    state = {name: tensor for name, tensor in published_state.items() if not name.startswith(deeper)}
+    return load_weights(empty_network(depth=50), state)
