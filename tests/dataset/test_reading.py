@@ -156,7 +156,7 @@ def test_stray_values_are_errors(
 def test_other_modes_are_errors(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
     (Image.fromarray(np.zeros((2, 2), np.uint16)) if mode == "I;16" else Image.new(mode, (2, 2))).save(path)
-    with pytest.raises(DatasetError, match=rf"a\.png: .*modes L and P\), this one is {mode};"):
+    with pytest.raises(DatasetError, match=rf"a\.png: .*modes L and P\), this one is {mode.split(';')[0]}"):
         read_label(path, LIP)
 
 
