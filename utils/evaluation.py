@@ -6,16 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import affine_matrix, crop_box, warp_back
+from dataset.geometry import affine_matrix, crop_box, warp_back, warp_image
 from dataset.layouts import Sample
 from dataset.parsing_dataset import EvaluationBatch, EvaluationCrops, collate_evaluation, worker_init
-from utils.distributed import Processes, reduce_sum
 from utils.crop_parser import CropParser
+from utils.distributed import Processes, reduce_sum
 from utils.metrics import ConfusionMatrix
 from utils.progress import Progress
 
@@ -87,3 +88,12 @@ def evaluate(
     confusion.matrix = reduce_sum(confusion.matrix)
     seconds = time.perf_counter() - start
     return Evaluation(confusion, len(samples), seconds)
+
+
+def parse_photograph(parser: CropParser, image: NDArray[np.uint8], crop_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Parse one photograph (H, W, 3) BGR as `evaluate` does; return its class map (H, W) uint8."""
+    size = (image.shape[0], image.shape[1])
+    box = crop_box(size, crop_size)
+    crop = warp_image(image, affine_matrix(box, crop_size), crop_size)
+    classes = parser.classes(torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))[None])
+    return warp_back(classes[0].cpu().numpy(), affine_matrix(box, crop_size, inverse=True), size)

@@ -1,0 +1,8 @@
+"""Evaluate a CSENet at one scale with mirror: `python evaluate.py --help`."""
+
+import sys
+
+from utils.evaluation_script import run
+
+if __name__ == "__main__":
+    sys.exit(run("Evaluate a CSENet on a labelled dataset, by default at a single scale with mirror.", scales=(1.0,)))

@@ -1,0 +1,25 @@
+"""Command-line options that several scripts share."""
+
+import argparse
+
+
+def size_option(text: str) -> tuple[int, int]:
+    """Read "473,473" as (height, width)."""
+    try:
+        height, width = (int(part) for part in text.replace("x", ",").split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size; write height,width as in 473,473") from error
+    if min(height, width) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': height and width must be positive")
+    return height, width
+
+
+def scales_option(text: str) -> tuple[float, ...]:
+    """Read "0.75,1,1.25" as numbers."""
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of scales; write them as in 0.75,1,1.25") from error
+    if not scales or min(scales) <= 0:
+        raise argparse.ArgumentTypeError(f"'{text}': scales must be positive")
+    return scales
