@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.descriptions import DatasetDescription
+from dataset.geometry import IGNORE_LABEL
 from dataset.layouts import DatasetError, Sample
 from utils.colours import palette
 
@@ -80,7 +81,9 @@ def save_label(path: str | Path, label: NDArray[np.uint8], description: DatasetD
     The values are stored as the dataset's own files store them, so `read_label` returns the same map.
     """
     picture = Image.fromarray(description.class_to_stored()[label])  # mode L; the palette makes it P
-    picture.putpalette(palette(description.name).tobytes())
+    table = description.stored_to_class()
+    colours = palette(description.name)[np.where(table < 0, IGNORE_LABEL, table)]
+    picture.putpalette(colours.tobytes())
     picture.save(path, format="PNG")
 
 

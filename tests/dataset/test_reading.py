@@ -198,11 +198,12 @@ def test_saved_labels_read_back_the_same(
     assert (read_label(path, description) == label).all()
 
 
-def test_saved_labels_show_their_colours(tmp_path: Path) -> None:
-    save_label(tmp_path / "a.png", np.array([[5, 255]], np.uint8), LIP)
+@pytest.mark.parametrize(("name", "colour"), [("lip", (255, 85, 0)), ("ade20k", (128, 0, 128))])
+def test_saved_labels_show_the_colours_of_their_classes(tmp_path: Path, name: str, colour: tuple[int, ...]) -> None:
+    save_label(tmp_path / "a.png", np.array([[5, 255]], np.uint8), BUILT_IN[name])
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.mode == "P"
-        assert np.asarray(picture.convert("RGB")).tolist() == [[[255, 85, 0], [224, 224, 192]]]
+        assert np.asarray(picture.convert("RGB")).tolist() == [[list(colour), [224, 224, 192]]]
 
 
 def test_the_colour_map_of_other_datasets() -> None:
