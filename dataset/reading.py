@@ -4,12 +4,13 @@ Every error names the file and the reason: a training run reads some hundred tho
 decode" alone helps nobody.
 """
 
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import IGNORE_LABEL
@@ -23,19 +24,21 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     The pixels come as they are stored, whatever the EXIF orientation says, since that is what the labels were
     drawn on. Raises DatasetError where the file is missing, no picture, or truncated.
     """
+    return _decode(path, _read_bytes(path))
+
+
+def read_upright_image(path: str | Path) -> NDArray[np.uint8]:
+    """Return a photograph as a viewer shows it: as `read_image`, but turned the way its EXIF orientation says.
+
+    For pictures that no labels belong to. Raises DatasetError as `read_image` does, and for pictures of so many
+    pixels that Pillow, which reads the orientation, refuses them.
+    """
     data = _read_bytes(path)
-    if _is_truncated_jpeg(data):
-        raise DatasetError(f"{path}: the photograph is truncated; fetch the file again")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # for an empty file, and for headers that promise an absurd size
-        image = None
-    if image is None:
-        raise DatasetError(
-            f"{path}: OpenCV cannot decode these {len(data)} bytes as a photograph; the file is damaged or "
-            "of another format"
-        )
-    return image.astype(np.uint8, copy=False)
+    orientation = _exif_orientation(path, data)
+    if orientation != 1 and data.startswith((b"II*\0", b"MM\0*")):
+        # OpenCV turns some TIFF files even when told not to, and fails on others.
+        return _decode_with_pillow(path, data)
+    return np.ascontiguousarray(_turned(_decode(path, data), orientation))
 
 
 def read_label(path: str | Path, description: DatasetDescription) -> NDArray[np.uint8]:
@@ -92,6 +95,54 @@ def _read_bytes(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _decode(path: str | Path, data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of a photograph's bytes as they are stored, (H, W, 3) uint8 BGR."""
+    if _is_truncated_jpeg(data):
+        raise DatasetError(f"{path}: the photograph is truncated; fetch the file again")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # for an empty file, and for headers that promise an absurd size
+        image = None
+    if image is None:
+        raise DatasetError(
+            f"{path}: OpenCV cannot decode these {len(data)} bytes as a photograph; the file is damaged or "
+            "of another format"
+        )
+    return image.astype(np.uint8, copy=False)
+
+
+def _decode_with_pillow(path: str | Path, data: bytes) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DatasetError(f"{path}: Pillow cannot decode this photograph ({error})") from error
+    return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
+
+
+def _exif_orientation(path: str | Path, data: bytes) -> int:
+    """Return the EXIF orientation 1 .. 8 of a photograph's bytes; 1, upright, where it has none."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Image.DecompressionBombError as error:
+        raise DatasetError(f"{path}: has too many pixels ({error})") from error
+    except Exception:  # Pillow has many ways to dislike a header; whether there are pixels, the decoder says
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return a view of the stored pixels (H, W, 3) turned and mirrored as an EXIF orientation says."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return image
 
 
 def _is_truncated_jpeg(data: bytes) -> bool:
