@@ -1,6 +1,7 @@
 """From normalised crops to class maps: test-time augmentation, and how batches are spread over a device."""
 
 import contextlib
+import copy
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,12 @@ class CropParser:
         self.flip_pairs = tuple(flip_pairs)
         self.amp_dtype = AMP_DTYPES[amp]
         self.cores = cores or available_cores()
+
+    def with_options(self, *, scales: Sequence[float], mirror: bool) -> "CropParser":
+        """Return a parser with other test-time augmentation, which shares this one's network."""
+        other = copy.copy(self)
+        other.scales, other.mirror = tuple(scales), mirror
+        return other
 
     def logits(self, images: Tensor) -> Tensor:
         """Map BGR crops (N, 3, h, w) uint8 to fused logits (N, K, h, w) float32 on the device."""
