@@ -5,7 +5,8 @@
 #   ./run_tests.sh                  everything
 #   ./run_tests.sh tests/utils -x   style checks, then pytest with these arguments
 set -euo pipefail
-cd "$(dirname "$0")"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here"
 source utils/environment.sh
 prepare_environment requirements.txt requirements-dev.txt
 

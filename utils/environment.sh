@@ -1,4 +1,5 @@
-# Sourced by the run scripts: one function that makes sure of a Python environment with what they need.
+# Sourced by the run scripts, which set `here` to the project's folder: a Python environment with what they need, and
+# one process per GPU.
 
 # prepare_environment REQUIREMENTS...
 # Keeps the active virtual environment if it satisfies the files; else uses .venv, making and filling it if needed.
@@ -8,17 +9,18 @@ prepare_environment() {
     if [[ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ]] && satisfied python "$@"; then
         return
     fi
-    if [[ ! -x .venv/bin/python ]]; then
+    local venv=$here/.venv
+    if [[ ! -x $venv/bin/python ]]; then
         local python
         python=$(find_python)
-        echo "Making a virtual environment in .venv with $("$python" --version) ..."
-        "$python" -m venv .venv || {
-            rm -rf .venv
+        echo "Making a virtual environment in $venv with $("$python" --version) ..."
+        "$python" -m venv "$venv" || {
+            rm -rf "$venv"
             echo "Could not make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2
             exit 1
         }
     fi
-    source .venv/bin/activate
+    source "$venv/bin/activate"
     if ! satisfied python "$@"; then
         echo "Installing $* into ${VIRTUAL_ENV} (PyTorch is several GB: this takes some minutes) ..."
         python -m pip install --disable-pip-version-check "${files[@]}"
@@ -70,4 +72,50 @@ for path in sys.argv[1:]:
         if not requirement.specifier.contains(installed, prereleases=True):
             sys.exit(1)
 PYTHON
+}
+
+# launch SCRIPT ARGUMENTS...
+# Replaces the shell by the script: in this process if one is enough, else through torchrun, a process per GPU.
+launch() {
+    local nodes=${NNODES:-1} gpus=${GPUS:-}
+    [[ -n $gpus ]] || gpus=$(python -c 'import torch; print(max(1, torch.cuda.device_count()))')
+    if ((nodes == 1 && gpus == 1)); then
+        exec python "$@"
+    fi
+    local where=(--standalone)
+    if ((nodes > 1)); then
+        : "${NODE_RANK:?set NODE_RANK to the number of this machine, 0 for the first}"
+        : "${RENDEZVOUS:?set RENDEZVOUS to host:port of the first machine, such as host0:29500}"
+        where=(--node-rank "$NODE_RANK" --rdzv-backend c10d --rdzv-endpoint "$RENDEZVOUS" --rdzv-id csenet)
+    fi
+    exec python -m torch.distributed.run --nnodes "$nodes" --nproc-per-node "$gpus" --max-restarts "${MAX_RESTARTS:-3}" \
+        "${where[@]}" "$@"
+}
+
+# run_evaluation SCRIPT ARGUMENTS...
+run_evaluation() {
+    local script=$1 checkpoint=${CHECKPOINT:-$here/snapshots/LIP_epoch_Best.pth} data=${DATA_DIR:-$here/data/LIP}
+    shift
+    if [[ ! -d $data ]]; then
+        echo "There is no dataset in $data; set DATA_DIR to the dataset's folder (./run.sh tells how to get one)." >&2
+        exit 2
+    fi
+    if [[ ! -f $checkpoint ]]; then
+        echo "There are no weights in $checkpoint; train them with ./run.sh, or set CHECKPOINT to a file." >&2
+        exit 2
+    fi
+    prepare_environment "$here/requirements.txt"
+    launch "$script" --data-dir "$data" --checkpoint "$checkpoint" "$@"
+}
+
+# Prints the comment at the top of a script, for -h and --help, and then the options of the Python script.
+usage_if_asked() {
+    local script=$1 argument
+    shift
+    for argument in "$@"; do
+        if [[ $argument == -h || $argument == --help ]]; then
+            awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$script"
+            exit 0
+        fi
+    done
 }

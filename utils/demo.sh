@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `./run.sh --demo`: draw people, train on them, evaluate, and leave pictures to look at; options go to train.py.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$here/utils/environment.sh"
+prepare_environment "$here/requirements.txt"
+cd "$here"
+demo=snapshots/demo
+start=$SECONDS
+
+echo "1/3 Drawing people with their labels ..."
+python -m dataset.people --output "$demo/data" --train 600 --val 40
+
+echo "2/3 Training on them from random weights ..."
+python train.py --data-dir "$demo/data" --snapshot-dir "$demo" --resume auto --input-size 97,65 --depth 50 \
+    --batch-size 6 --learning-rate 0.01 --epochs 1 --no-random-scale --no-mixup "$@"
+
+echo "3/3 Evaluating at three scales with mirror ..."
+python evaluate_multiscale.py --data-dir "$demo/data" --checkpoint "$demo/DEMO_epoch_Best.pth" \
+    --report "$demo/report.json" --examples "$demo/examples.png" --confusion-picture "$demo/confusion.png"
+
+cat <<TEXT
+
+The demonstration took $((SECONDS - start)) seconds. To look at, in $demo:
+    examples.png           photographs, labels and predictions
+    confusion.png          which classes it takes for which
+    report.json, log.jsonl the figures
+    tensorboard --logdir $demo
+TEXT
