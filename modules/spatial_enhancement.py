@@ -38,10 +38,21 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     """
     dtype = torch.promote_types(features.dtype, torch.float32)
     height, width = flow.shape[-2:]
-    # float32 also for float64 inputs: the recorded numbers of the published network have this rounding.
-    x = torch.linspace(-1, 1, width, dtype=torch.float32, device=flow.device).to(dtype)
-    y = torch.linspace(-1, 1, height, dtype=torch.float32, device=flow.device).to(dtype)
     flow = flow.to(dtype)
+    x, y = _base_axis(width, flow), _base_axis(height, flow)
     grid = torch.stack((x + flow[:, 0] / width, y[:, None] + flow[:, 1] / height), dim=-1)
     sampled = F.grid_sample(features.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     return sampled.to(features.dtype)
+
+
+def _base_axis(length: int, like: Tensor) -> Tensor:
+    """Return `linspace(-1, 1, length)` with the device and type of `like`, as torch computes it: from both ends.
+
+    It is written out because `torch.linspace` ties an exported or compiled network to one size. The rounding to
+    float32 also happens for float64: the recorded numbers of the published network have it.
+    """
+    index = torch.arange(length, dtype=like.dtype, device=like.device)
+    last = index[-1]
+    step = (2 / last.clamp(min=1)).float().to(like.dtype)
+    first_half = (index < length // 2) | (index == 0)
+    return torch.where(first_half, -1 + index * step, 1 - (last - index) * step).float().to(like.dtype)

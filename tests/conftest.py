@@ -13,6 +13,12 @@ from tests.golden.recorded import published_weights
 from utils.checkpoint import load_weights
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Every test draws the same random numbers in every run, whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def published_state() -> dict[str, Tensor]:
     """The recorded weights of seed 0 and 20 classes, under published names."""

@@ -1,0 +1,39 @@
+"""The small layers that every module shares."""
+
+import pytest
+import torch
+from torch import nn
+
+from modules.layers import classifier, conv_bn_act, conv_bn_act_1d, leaky_relu, resize
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 7])
+def test_convolutions_keep_the_size_and_have_no_bias(kernel_size: int) -> None:
+    layer, strip = conv_bn_act(3, 5, kernel_size), conv_bn_act_1d(3, 5, kernel_size)
+    assert layer(torch.randn(2, 3, 8, 9)).shape == (2, 5, 8, 9)
+    assert strip(torch.randn(2, 3, 8)).shape == (2, 5, 8)
+    for module in (layer, strip):
+        assert [name for name, _ in module.named_parameters()] == ["conv.weight", "norm.weight", "norm.bias"]
+
+
+def test_norms_have_the_published_settings() -> None:
+    for norm in (conv_bn_act(3, 5, 1).norm, conv_bn_act_1d(3, 5, 1).norm):
+        assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+        assert norm.eps == 1e-5
+        assert norm.momentum == 0.1
+
+
+def test_activation_leaks_a_hundredth() -> None:
+    assert leaky_relu()(torch.tensor([-2.0, 0.0, 3.0])).tolist() == pytest.approx([-0.02, 0.0, 3.0])
+
+
+def test_resize_aligns_the_corners() -> None:
+    ramp = torch.arange(4.0).expand(1, 1, 3, 4)
+    assert torch.equal(resize(ramp, (3, 7))[0, 0, 0], torch.arange(7) / 2)
+
+
+def test_classifier_adds_its_bias() -> None:
+    layer = classifier(3, 2).eval()
+    nn.init.zeros_(layer.get_parameter("conv.weight"))
+    layer.get_parameter("conv.bias").data.copy_(torch.tensor([1.0, 2.0]))
+    assert torch.equal(layer(torch.randn(1, 3, 1, 1)).flatten(), torch.tensor([1.0, 2.0]))
