@@ -20,10 +20,12 @@ def colourise(classes: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture
     return palette[classes]
 
 
-def overlay(picture: Picture, classes: NDArray[np.uint8], palette: NDArray[np.uint8], opacity: float = 0.6) -> Picture:
-    """Blend a picture with its coloured class map; class 0 stays clear."""
-    weight = np.where(classes == 0, 0.0, opacity)[..., None]
-    return (picture * (1 - weight) + palette[classes] * weight).round().astype(np.uint8)
+def overlay(
+    picture: Picture, classes: NDArray[np.uint8], palette: NDArray[np.uint8], opacity: float = 0.6, *, clear: int = 0
+) -> Picture:
+    """Blend a picture with its coloured class map; the class `clear` stays as it is."""
+    blended = cv2.addWeighted(picture, 1 - opacity, palette[classes], opacity, 0)
+    return np.where((classes == clear)[..., None], picture, blended).astype(np.uint8, copy=False)
 
 
 def fit(picture: Picture, size: tuple[int, int], *, smooth: bool = True) -> Picture:
@@ -58,20 +60,21 @@ def grid(rows: Sequence[Sequence[Picture]], captions: Sequence[str]) -> Picture:
     return np.asarray(canvas)
 
 
-def legend(class_names: Sequence[str], palette: NDArray[np.uint8], width: int) -> Picture:
+def legend(class_names: Sequence[str], palette: NDArray[np.uint8], width: int, *, text_size: int = 13) -> Picture:
     """Return coloured squares with class names, in as many columns as fit into `width` pixels."""
-    row_height, size = 20, 12
-    column_width = max(round(font(13).getlength(name)) for name in class_names) + size + 22
-    columns = max(1, (width - _MARGIN) // column_width)
+    letters = font(text_size)
+    row_height, size, gap = round(text_size * 20 / 13), round(text_size * 12 / 13), round(text_size * 6 / 13)
+    column_width = max(round(letters.getlength(name)) for name in class_names) + size + 3 * gap + 4
+    columns = max(1, (width - gap) // column_width)
     rows = -(-len(class_names) // columns)
-    canvas = Image.new("RGB", (max(width, column_width + _MARGIN), rows * row_height + 2 * _MARGIN), "white")
+    canvas = Image.new("RGB", (max(width, column_width + gap), rows * row_height + 2 * gap), "white")
     draw = ImageDraw.Draw(canvas)
     for index, name in enumerate(class_names):
-        x = _MARGIN + (index % columns) * column_width
-        y = _MARGIN + (index // columns) * row_height + row_height // 2
+        x = gap + (index % columns) * column_width
+        y = gap + (index // columns) * row_height + row_height // 2
         colour = tuple(int(value) for value in palette[index])
         draw.rectangle((x, y - size // 2, x + size, y + size // 2), fill=colour, outline=_INK)
-        draw.text((x + size + 6, y), name, fill=_INK, font=font(13), anchor="lm")
+        draw.text((x + size + gap, y), name, fill=_INK, font=letters, anchor="lm")
     return np.asarray(canvas)
 
 
