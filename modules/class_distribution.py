@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.layers import conv_bn_act, conv_bn_act_1d, leaky_relu
+from modules.pooling import bin_means
 
 
 class AxisBranch(nn.Module):
@@ -49,8 +50,8 @@ class ClassDistributionGuidance(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (N, C, H, W) to the guided map of the same shape and the class distributions, in 0..1, over rows
         (N, K, row bins) and columns (N, K, column bins)."""
-        row_distribution, row_attention = self.rows(F.adaptive_avg_pool2d(x, (self.row_bins, 1)).squeeze(3))
-        column_distribution, column_attention = self.columns(F.adaptive_avg_pool2d(x, (1, self.column_bins)).squeeze(2))
+        row_distribution, row_attention = self.rows(bin_means(x.mean(dim=3), self.row_bins))
+        column_distribution, column_attention = self.columns(bin_means(x.mean(dim=2), self.column_bins))
         row_attention = _stretch(row_attention, x.shape[2])[:, :, :, None]
         column_attention = _stretch(column_attention, x.shape[3])[:, :, None, :]
         balance = torch.sigmoid(self.balance(self.class_gate[None, :, None, None]))

@@ -1,11 +1,11 @@
 """Context alignment: the deepest map meets its own 3 x 3 summary."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.channel_enhancement import ChannelEnhancement
 from modules.layers import conv_bn_act, resize
+from modules.pooling import bin_means
 from modules.spatial_enhancement import SpatialCompensation, flow_head, warp
 
 
@@ -22,8 +22,13 @@ class ContextAlignment(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, channels, H, W)."""
-        high = self.summary(F.adaptive_avg_pool2d(x, 3))
+        high = self.summary(_pool_3x3(x))
         low = self.adapt(x)
         low, high = self.channel_enhancement(low, high)
         flow = self.flow(torch.cat([low, resize(high, low.shape[-2:])], dim=1))
         return self.compensation(low, warp(high, flow))
+
+
+def _pool_3x3(x: Tensor) -> Tensor:
+    """Average a map (N, C, H, W) into 3 x 3 bins: (N, C, 3, 3)."""
+    return bin_means(bin_means(x, 3).transpose(2, 3), 3).transpose(2, 3)
