@@ -207,8 +207,6 @@ class HumanParser:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         if return_logits not in (None, *get_args(LogitsSize)):
             raise ValueError(f"return_logits is {return_logits!r}; it must be 'network', 'picture' or None")
-        if return_logits and person_boxes is not None:
-            raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
         engine = self._engine.with_options(scales=scales, mirror=mirror)
         boxes = itertools.repeat(None) if person_boxes is None else person_boxes
         pairs = zip(images, boxes, strict=person_boxes is not None)
@@ -223,6 +221,8 @@ class HumanParser:
     ) -> Iterator[Prediction]:
         waiting: tuple[_Batch, Tensor, Tensor | None] | None = None
         while chosen := list(itertools.islice(pairs, batch_size)):
+            if return_logits and any(boxes is not None for _, boxes in chosen):
+                raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
             batch = self._prepare(chosen)
             result = self._run(engine, batch.crops.split(batch_size), with_logits=return_logits is not None)
             # A GPU is now at work on this batch, while the previous one is finished here and the next one prepared.

@@ -1,0 +1,176 @@
+"""Parse pictures, folders of pictures and videos: `python predict.py --help`."""
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from utils.crop_parser import AMP_DTYPES, available_cores
+from utils.inference import HumanParser
+from utils.options import scales_option, size_option
+from utils.prediction_inputs import InputError, find_sources, kept_classes, read_boxes
+from utils.prediction_outputs import SUFFIXES, PictureOutputs, PictureWriter
+from utils.prediction_run import Failure, ParseOptions, VideoOutputs, parse_pictures, parse_video
+from utils.progress import Progress, duration
+
+EPILOG = """\
+results, each kind in a folder of its own, in it the tree of the input:
+  masks/         palette PNGs whose values are the class indices (always)
+  overlay/       the picture blended with its classes, and a legend     (--overlay)
+  side_by_side/  the picture next to its classes, and a legend          (--side-by-side)
+  cutout/        RGBA PNGs, background or unwanted classes transparent  (--cutout, --keep)
+  json/          size, area share and bounding box of each class        (--json)
+  logits/        NumPy .npz files                                       (--logits)
+A video becomes a video in overlay/ (and side_by_side/) with its frame rate and without its sound; --frames adds the
+results above for every frame.
+
+Results that are there already are not made again, so a run that was interrupted goes on when it is started again.
+The exit status is 0 if all went well, 1 if some inputs could not be read, 2 if nothing could be done, 130 after Ctrl-C.
+
+examples:
+  python predict.py --checkpoint snapshots/LIP_epoch_Best.pth --input photo.jpg --output results --overlay
+  python predict.py --checkpoint model.onnx --input photos/ clip.mp4 'more/*.png' --output results --cutout --json
+"""
+
+
+def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Parse the people in pictures and videos: which pixel is hair, face, coat, left shoe ...",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument_group("what and where").add_argument
+    add(
+        "--input", nargs="+", required=True, metavar="PATH",
+        help="pictures, videos, folders (searched to any depth) and glob patterns",
+    )  # fmt: skip
+    add("--output", required=True, type=Path, metavar="DIR", help="folder for the results")
+    add(
+        "--checkpoint", "--restore-from", required=True, metavar="FILE",
+        help="a snapshot, the published weights, or an ONNX file",
+    )  # fmt: skip
+    add("--overwrite", action="store_true", help="make results again that are there already")
+    add = parser.add_argument_group("results beside the masks").add_argument
+    add("--overlay", action="store_true", help="the picture blended with its classes, with a legend")
+    add("--side-by-side", action="store_true", help="the picture next to its classes, with a legend")
+    add("--cutout", action="store_true", help="the people on a transparent background")
+    add(
+        "--keep", nargs="+", metavar="CLASS",
+        help="classes that stay in the cut-out, by name or index (default: all but the background)",
+    )  # fmt: skip
+    add("--json", action="store_true", help="area share and bounding box of each class")
+    add(
+        "--logits", nargs="?", const="network", choices=("network", "picture"),
+        help="float16 logits of the network's crop (if no value is given: small, exact) or at the picture's size",
+    )  # fmt: skip
+    add("--frames", action="store_true", help="of videos: masks, and what else is wanted, of every single frame")
+    add = parser.add_argument_group("network").add_argument
+    add(
+        "--scales", type=scales_option, default=(1.0,), metavar="S,S...",
+        help="of the crop, averaged (default: 1; the published protocol is 0.75,1,1.25)",
+    )  # fmt: skip
+    add("--no-mirror", dest="mirror", action="store_false", help="do not average with the mirror image: twice as fast")
+    add("--batch-size", type=int, default=8, metavar="N", help="crops at once (default: 8)")
+    add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: off)")
+    add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
+    add(
+        "--dataset", metavar="NAME",
+        help="whose classes these are, where the checkpoint does not say: a built-in dataset or a dataset.json",
+    )  # fmt: skip
+    add(
+        "--boxes", metavar="FILE.json", type=Path,
+        help='parse each person in a box: {"folder/photo.jpg": [[x0, y0, x1, y1], ...], ...}, by the path inside the '
+        "input folder; pictures without an entry are parsed whole",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.batch_size < 1:
+        parser.error("--batch-size must be at least 1")
+    if options.keep and not options.cutout:
+        parser.error("--keep says what stays in a cut-out; add --cutout")
+    if options.boxes and options.logits:
+        parser.error("--logits are those of whole pictures; leave out --boxes")
+    return options
+
+
+def run(options: argparse.Namespace) -> int:
+    """Parse what the options name; return the exit status. Raises ValueError where nothing can be done."""
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError(f"--output '{options.output}' is a file; name a folder")
+    sources = find_sources(options.input, skipped=[options.output / kind for kind in SUFFIXES])
+    boxes = read_boxes(options.boxes, sources) if options.boxes else {}
+    outputs, video_outputs = wanted_outputs(options)
+    todo = [
+        source
+        for source in sources
+        if options.overwrite or not (video_outputs if source.is_video else outputs).complete(source.name)
+    ]
+    if not todo:
+        print(f"All results ({len(sources)}) are in '{options.output}' already; --overwrite makes them again.")
+        return 0
+    parser = HumanParser.from_checkpoint(
+        options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
+    )
+    writer = PictureWriter(outputs, parser.description, kept_classes(options.keep, parser.description))
+    settings = ParseOptions(
+        scales=options.scales,
+        mirror=options.mirror,
+        batch_size=options.batch_size,
+        return_logits=options.logits,
+        workers=min(8, max(2, available_cores() // 2)),
+    )
+    failures: list[Failure] = []
+    start = time.monotonic()
+    if pictures := [source for source in todo if not source.is_video]:
+        total = sum(not source.is_video for source in sources)
+        with Progress("predict", total, "pictures", done=total - len(pictures)) as shown:
+            failures += parse_pictures(parser, pictures, writer, settings, boxes=boxes, shown=shown)
+    for video in (source for source in todo if source.is_video):
+        failure = parse_video(parser, video, video_outputs, writer, settings)
+        failures += [failure] if failure else []
+    return report(options.output, len(sources), len(todo), failures, time.monotonic() - start)
+
+
+def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOutputs]:
+    """Return what is to be written for pictures and for videos."""
+    kinds = ("masks", *(kind for kind in SUFFIXES if kind != "masks" and getattr(options, kind)))
+    outputs = PictureOutputs(options.output, kinds)
+    video_kinds = ("overlay", "side_by_side") if options.side_by_side else ("overlay",)
+    return outputs, VideoOutputs(options.output, video_kinds, outputs if options.frames else None)
+
+
+def report(output: Path, found: int, todo: int, failures: list[Failure], seconds: float) -> int:
+    """Print what was done, and what was not; return the exit status."""
+    done = todo - len(failures)
+    text = f"{done} of {found} inputs parsed in {duration(seconds)}, results in '{output}'"
+    print(text + (f"; {found - todo} had been done before." if todo < found else "."), flush=True)
+    if failures:
+        print(f"{len(failures)} could not be read, or not to the end:", file=sys.stderr)
+        for failure in failures:
+            print(f"  {failure.reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    logging.basicConfig(format="%(message)s")
+    options = parse_options(arguments)
+    try:
+        return run(options)
+    except torch.cuda.OutOfMemoryError:
+        message = f"predict.py: the GPU's memory is too small for --batch-size {options.batch_size}; try a smaller one"
+    except (ValueError, OSError) as error:  # CheckpointError, InputError; a full disk
+        message = f"predict.py: {error}"
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished results are kept; the same command continues from here.", file=sys.stderr)
+        return 130
+    print(message, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""The files that `predict.py` writes: one folder for each kind of result, in it the tree of the inputs."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dataset.descriptions import DatasetDescription
+from dataset.geometry import affine_matrix, crop_box
+from utils.colours import palette
+from utils.inference import Prediction
+from utils.pictures import Picture
+from utils.prediction_pictures import cutout_picture, overlay_picture, side_by_side_picture
+
+SUFFIXES = {
+    "masks": ".png",
+    "overlay": ".jpg",
+    "side_by_side": ".jpg",
+    "cutout": ".png",
+    "json": ".json",
+    "logits": ".npz",
+}
+"""The kinds of results, which are the folders' names, and their files' suffixes."""
+
+
+@dataclass(frozen=True)
+class PictureOutputs:
+    """Where the results of pictures go, and which ones are wanted.
+
+    kinds: of `SUFFIXES`; "masks" is the class map itself, a palette PNG whose values are the class indices.
+    """
+
+    folder: Path
+    kinds: tuple[str, ...] = ("masks",)
+
+    def path(self, kind: str, name: str) -> Path:
+        """Return the file for one kind of result of the picture called `name` (which may have folders)."""
+        return self.folder / kind / f"{name}{SUFFIXES[kind]}"
+
+    def complete(self, name: str) -> bool:
+        """Return whether everything that is wanted of a picture is there."""
+        return all(self.path(kind, name).is_file() for kind in self.kinds)
+
+
+class PictureWriter:
+    """Write what is wanted of parsed pictures; each file appears whole or not at all.
+
+    Args:
+        keep: class indices that stay in a cut-out.
+    """
+
+    def __init__(self, outputs: PictureOutputs, description: DatasetDescription, keep: Sequence[int]) -> None:
+        self.outputs = outputs
+        self.description = description
+        self.keep = keep
+
+    def write(self, name: str, picture: Picture, prediction: Prediction) -> None:
+        """Write the results of a picture (H, W, 3) RGB; raises OSError where the disk does not take them."""
+        classes = prediction.classes
+        save: dict[str, Callable[[IO[bytes]], object]] = {
+            "masks": lambda file: palette_picture(classes, self.description).save(file, "PNG"),
+            "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, self.description), file),
+            "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, self.description), file),
+            "cutout": lambda file: Image.fromarray(cutout_picture(picture, classes, self.keep)).save(file, "PNG"),
+            "json": lambda file: file.write(json_text(summary(classes, self.description))),
+            "logits": lambda file: _save_logits(prediction, self.description, file),
+        }
+        for kind in self.outputs.kinds:
+            write_whole(self.outputs.path(kind, name), save[kind])
+
+
+def write_whole(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under another name and rename it, so that a half-written one never counts as a result."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    with partial.open("wb") as file:
+        save(file)
+    os.replace(partial, path)
+
+
+def partial_path(path: Path) -> Path:
+    """Return what a file is called while it is being written: hidden, with its own suffix."""
+    return path.with_name(f".partial-{path.name}")
+
+
+def palette_picture(classes: NDArray[np.uint8], description: DatasetDescription) -> Image.Image:
+    """Return a class map (H, W) as a palette picture: its values are the class indices, its colours the dataset's."""
+    picture = Image.fromarray(classes)
+    picture.putpalette(palette(description.name).tobytes())
+    return picture
+
+
+def summary(classes: NDArray[np.uint8], description: DatasetDescription) -> dict[str, Any]:
+    """Return a picture's size and its classes, background included, as plain JSON types.
+
+    Each class that occurs comes with its number of pixels, its percentage of the picture, and its bounding box
+    [x0, y0, x1, y1], of which x1 and y1 are the first column and row outside.
+    """
+    found = []
+    counts = np.bincount(classes.ravel(), minlength=256)[: description.num_classes]
+    for index in np.flatnonzero(counts):
+        x, y, width, height = cv2.boundingRect((classes == index).astype(np.uint8))
+        found.append(
+            {
+                "index": int(index),
+                "name": description.class_names[index],
+                "pixels": int(counts[index]),
+                "percent": round(100 * float(counts[index]) / classes.size, 4),
+                "box": [x, y, x + width, y + height],
+            }
+        )
+    return {"height": classes.shape[0], "width": classes.shape[1], "classes": found}
+
+
+def json_text(values: Any) -> bytes:
+    """Return JSON for people and programs."""
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _save_jpeg(picture: Picture, file: IO[bytes]) -> None:
+    Image.fromarray(picture).save(file, "JPEG", quality=92, subsampling=0)
+
+
+def _save_logits(prediction: Prediction, description: DatasetDescription, file: IO[bytes]) -> None:
+    """Write logits, class names, the picture's size, and the matrix from the logits' coordinates to the picture's."""
+    assert prediction.logits is not None
+    size, shape = prediction.classes.shape, prediction.logits.shape[1:]
+    identity = np.eye(2, 3)
+    matrix = identity if shape == size else affine_matrix(crop_box(size, shape), shape, inverse=True)
+    np.savez(
+        file,
+        logits=prediction.logits,
+        class_names=np.array(description.class_names),
+        picture_size=np.array(size),
+        to_picture=matrix,
+    )
