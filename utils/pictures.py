@@ -64,7 +64,7 @@ def legend(class_names: Sequence[str], palette: NDArray[np.uint8], width: int, *
     """Return coloured squares with class names, in as many columns as fit into `width` pixels."""
     letters = font(text_size)
     row_height, size, gap = round(text_size * 20 / 13), round(text_size * 12 / 13), round(text_size * 6 / 13)
-    column_width = max(round(letters.getlength(name)) for name in class_names) + size + 3 * gap + 4
+    column_width = max(round(letters.getlength(name)) for name in class_names) + size + 5 * gap
     columns = max(1, (width - gap) // column_width)
     rows = -(-len(class_names) // columns)
     canvas = Image.new("RGB", (max(width, column_width + gap), rows * row_height + 2 * gap), "white")
