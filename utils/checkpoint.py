@@ -53,7 +53,7 @@ def load_weights(
         content = source
     else:
         where, content = f"'{os.fspath(source)}'", read_checkpoint(source)
-    state = strip_wrappers(_find_state(content, where))
+    state = _find_state(content, where)
     layout, file_name = _recognise(state, where)
     own = model.state_dict()
     names = {name: in_file for name in own if (in_file := file_name(name)) is not None}
@@ -85,36 +85,29 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     where = f"'{path}'"
-    if not path.exists():
-        raise CheckpointNotFoundError(f"{where} does not exist")
-    if path.is_dir():
-        raise CheckpointError(f"{where} is a folder; give the checkpoint file in it")
     try:
+        if not path.exists():
+            raise CheckpointNotFoundError(f"{where} does not exist")
+        if path.is_dir():
+            raise CheckpointError(f"{where} is a folder; give the checkpoint file in it")
         with path.open("rb") as file:
             start = file.read(512)
+    except CheckpointError:  # one of them is an OSError, too
+        raise
     except OSError as error:
         raise CheckpointError(f"{where} cannot be read: {error.strerror}") from error
     _check_start(start, where)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        foreign = re.search(r"(?:GLOBAL|class|function|call) ([\w.]+\.[\w.]+)", str(error))
-        if "invalid load key" in str(error) or foreign is None:
+        foreign = re.search(r"GLOBAL ([\w.]+)|(?:class|function|call) ([\w.]+\.[\w.]+)", str(error))
+        if foreign is None:
             raise _damaged(path, error) from error
         raise CheckpointError(
-            f"{where} was not opened: it holds Python objects ({foreign[1]}) beside tensors, and loading those can "
-            "run any code. Save the state dict alone: torch.save(model.state_dict(), path)"
+            f"{where} was not opened: it holds Python objects ({foreign[1] or foreign[2]}) beside tensors, and loading "
+            "those can run any code. Save the state dict alone: torch.save(model.state_dict(), path)"
         ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-    ) as error:
+    except Exception as error:  # damaged bytes can end in almost any of them, struct.error and MemoryError included
         raise _damaged(path, error) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{where} holds a {type(content).__name__}, not a dict of tensors")
@@ -135,7 +128,12 @@ def _check_start(start: bytes, where: str) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    # torch wraps the reason in advice to open the file without protection, which nobody should read here.
+    _, _, reason = str(error).rpartition("WeightsUnpickler error:")
+    reason = reason.partition(". In PyTorch")[0].strip() or type(error).__name__
+    if reason.startswith("Cannot use"):
+        reason = "it is of a kind that cannot be opened safely"
+    reason = _printable(reason.splitlines()[0][:120])
     return CheckpointError(
         f"'{path}' ({path.stat().st_size:,} bytes) is not a PyTorch checkpoint, or is truncated or damaged ({reason}); "
         "compare its size with the source and copy it again"
@@ -143,7 +141,8 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
 
 
 def _find_state(content: Mapping[str, Any], where: str) -> Mapping[str, Tensor]:
-    """Return the dict of tensors in a checkpoint: the thing itself, or what lies under "model" or "state_dict"."""
+    """Return the dict of tensors in a checkpoint, without wrappers' prefixes: the checkpoint itself, or what lies
+    under "model" or "state_dict"."""
     for key in ("model", "state_dict"):
         if isinstance(content.get(key), Mapping):
             content = content[key]
@@ -151,11 +150,19 @@ def _find_state(content: Mapping[str, Any], where: str) -> Mapping[str, Tensor]:
     if not content:
         raise CheckpointError(f"{where} holds no tensors")
     for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{where} is not a state dict: its entry {name!r} is a {type(value).__name__}, not a tensor"
-            )
-    return content
+        if not isinstance(name, str):
+            problem = f"{name!r} has no name, but a key of type {type(name).__name__}"
+        elif not isinstance(value, Tensor):
+            problem = f"{name!r} is of type {type(value).__name__}, not a tensor"
+        elif value.layout != torch.strided or value.is_quantized or value.is_nested or value.is_meta:
+            problem = f"{name!r} is a tensor without plain values (sparse, quantised, nested or on the meta device)"
+        else:
+            continue
+        raise CheckpointError(f"{where} is not a state dict: its entry {problem}")
+    try:
+        return strip_wrappers(content)
+    except ValueError as error:
+        raise CheckpointError(f"{where} {error}") from error
 
 
 def _recognise(state: Mapping[str, Tensor], where: str) -> tuple[str, Callable[[str], str | None]]:
@@ -164,7 +171,7 @@ def _recognise(state: Mapping[str, Tensor], where: str) -> tuple[str, Callable[[
         return "timm", timm_name
     if any(name.startswith(("PSPAlign.", "CDGNet.", "SPFlt", "Attention.", "cmbEdge.")) for name in state):
         return "published CSENet", published_name
-    if any(name.startswith("backbone.") for name in state):
+    if any(name.startswith("context_alignment.") for name in state):
         return "CSENet", lambda name: name
     if "conv1.weight" in state and "layer1.0.conv1.weight" in state:
         return "ImageNet", imagenet_name
@@ -176,7 +183,7 @@ def _recognise(state: Mapping[str, Tensor], where: str) -> tuple[str, Callable[[
 
 def _check_classes(state: Mapping[str, Tensor], classifier: str | None, model: CSENet, where: str) -> None:
     """Say it plainly where only the number of classes differs, before the shapes are compared."""
-    if classifier is not None and classifier in state:
+    if classifier is not None and classifier in state and state[classifier].dim():
         classes = state[classifier].shape[0]
         if classes != model.num_classes:
             raise CheckpointError(f"{where} has {classes} classes, the model {model.num_classes}")
@@ -196,16 +203,30 @@ def _check_names_and_shapes(
         for name, tensor in expected.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    problems = [
-        f"{len(names)} {what} ({_first(names)})"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-        if names
+    retyped = [
+        f"{name} {state[name].dtype} instead of {tensor.dtype}"
+        for name, tensor in expected.items()
+        if name in state and not _converts(state[name].dtype, tensor.dtype)
     ]
+    differences = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": reshaped,
+        "of another type": retyped,
+    }
+    problems = [f"{len(names)} {what} ({_first(names)})" for what, names in differences.items() if names]
     if problems:
         raise CheckpointError(
             f"{where} has the {layout} layout but does not fit the model, which expects {len(expected)} tensors: "
             + "; ".join(problems)
         )
+
+
+def _converts(dtype: torch.dtype, wanted: torch.dtype) -> bool:
+    """Say whether numbers of a type can stand for a tensor: weights of any usual precision, counters of any width."""
+    if wanted.is_floating_point:
+        return dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
 def _check_finite(state: Mapping[str, Tensor], where: str) -> None:
@@ -220,4 +241,9 @@ def _check_finite(state: Mapping[str, Tensor], where: str) -> None:
 def _first(names: Mapping[str, Tensor] | list[str], count: int = 4) -> str:
     """List the first few names, and dots if there are more."""
     shown = list(names)[:count]
-    return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
+    return _printable(", ".join(shown)) + (", ..." if len(names) > len(shown) else "")
+
+
+def _printable(text: str) -> str:
+    """Replace what a terminal could take for a command: names and reasons can come from a damaged or hostile file."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -53,8 +53,17 @@ def timm_name(name: str) -> str | None:
 
 
 def strip_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take the prefixes of DistributedDataParallel and torch.compile off the names."""
-    return {_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
+    """Take the prefixes of DistributedDataParallel and torch.compile off the names.
+
+    Raises ValueError if a tensor is there with and without them: one of the two would be lost.
+    """
+    stripped: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        bare = _WRAPPERS.sub("", name)
+        if bare in stripped:
+            raise ValueError(f"holds '{bare}' twice, with and without a prefix")
+        stripped[bare] = tensor
+    return stripped
 
 
 def _translate(name: str, table: Mapping[str, str]) -> str:
