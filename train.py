@@ -15,7 +15,7 @@ from networks import CSENet
 from networks.resnet import BLOCKS
 from utils.checkpoint import CheckpointError, load_weights, read_checkpoint
 from utils.crop_parser import AMP_DTYPES, available_cores
-from utils.distributed import Processes, start_processes, stop_processes
+from utils.distributed import Processes, reduce_flags, restart_count, start_processes, stop_processes
 from utils.options import size_option
 from utils.stopping import StopRequest
 from utils.training import TrainingDivergedError, TrainingRun, TrainingStoppedError
@@ -184,12 +184,13 @@ def set_determinism(options: argparse.Namespace, processes: Processes) -> None:
 
 def find_snapshot(options: argparse.Namespace, dataset_name: str) -> str | None:
     """Return the snapshot to continue from, if there is one to."""
-    # A process that torchrun started again after a crash goes on from where the run was saved.
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     if options.resume not in (None, "auto"):
         return options.resume
     last = Path(options.snapshot_dir) / f"{dataset_name.upper()}_epoch_Last.pth"
-    return str(last) if (options.resume == "auto" or restarted) and last.exists() else None
+    # Processes that torchrun started again after a crash go on from where the run was saved. On several machines
+    # only those of the machine with the crash know that it is not their first start.
+    wanted, exists = reduce_flags([options.resume == "auto" or restart_count() > 0, last.exists()])
+    return str(last) if wanted and exists else None
 
 
 def device_name(device: torch.device) -> str:

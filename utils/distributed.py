@@ -44,8 +44,19 @@ def start_processes(device: str | None = None) -> Processes:
         torch.cuda.set_device(chosen)
     if "RANK" in os.environ:
         # Both backends: gradients travel by NCCL, the few numbers that live on the CPU by gloo.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        store, rank, world_size = next(dist.rendezvous("env://"))
+        if world_size == local_world_size:
+            # torchrun keeps its store when it restarts the processes after a crash; the addresses that the dead ones
+            # left in it must not be found. (On several machines `run.sh` tells torchrun to make a new store.)
+            store = dist.PrefixStore(f"start_{restart_count()}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     return Processes(rank, world_size, local_world_size, chosen)
+
+
+def restart_count() -> int:
+    """Return how often torchrun has started this process again after a crash."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 def choose_device(device: str | None = None) -> torch.device:

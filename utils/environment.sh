@@ -88,6 +88,8 @@ launch() {
         : "${RENDEZVOUS:?set RENDEZVOUS to host:port of the first machine, such as host0:29500}"
         where=(--node-rank "$NODE_RANK" --rdzv-backend c10d --rdzv-endpoint "$RENDEZVOUS" --rdzv-id csenet)
     fi
+    # A new store after each restart: in the old one the dead processes' addresses would be found.
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     exec python -m torch.distributed.run --nnodes "$nodes" --nproc-per-node "$gpus" --max-restarts "${MAX_RESTARTS:-3}" \
         "${where[@]}" "$@"
 }

@@ -167,9 +167,8 @@ class TrainingRun:
             figures.append(row)
             if step % self.options.log_every == 0:
                 epoch = step // self.batches.steps_per_epoch + 1
-                self.log.scalars(
-                    "step", step + 1, epoch, {**row, "learning_rate": self.optimisation.learning_rate(self.step)}
-                )
+                rate = self.optimisation.learning_rate(step)
+                self.log.scalars("step", step + 1, epoch, {**row, "learning_rate": rate})
         return None
 
     def _stop_if_asked(self, problem: str | None, epoch: int) -> None:
