@@ -6,20 +6,29 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from dataset.normalise import normalise
 from modules.layers import resize
-from networks import CSENet
 
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MULTI_SCALES = (0.75, 1.0, 1.25)
 
 
+class Network(Protocol):
+    """What can be parsed with: a `CSENet`, or an exported one."""
+
+    num_classes: int
+
+    def __call__(self, images: Tensor) -> Any:
+        """Map normalised images (N, 3, H, W) to outputs whose `final` are the logits (N, K, ~H/4, ~W/4)."""
+
+
 def fused_logits(
-    model: CSENet,
+    model: Network,
     images: Tensor,
     *,
     scales: Sequence[float] = (1.0,),
@@ -71,7 +80,7 @@ class CropParser:
 
     def __init__(
         self,
-        model: CSENet,
+        model: Network,
         device: torch.device,
         *,
         scales: Sequence[float] = (1.0,),
