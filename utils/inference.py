@@ -20,7 +20,7 @@ from utils.checkpoint_classes import find_description, settle_description
 from utils.colours import palette
 from utils.crop_parser import AMP_DTYPES, CropParser
 from utils.distributed import choose_device
-from utils.picture_input import Box, PictureLike, Region, pixel_regions, rgb_picture, whole_picture
+from utils.picture_input import Boxes, PictureLike, Region, pixel_regions, rgb_picture, whole_picture
 from utils.snapshots import load_model
 
 ClassMap = NDArray[np.uint8]
@@ -148,7 +148,7 @@ class HumanParser:
         scales: Sequence[float] = (1.0,),
         mirror: bool = True,
         batch_size: int = 8,
-        person_boxes: Sequence[Box] | Sequence[Sequence[Box] | None] | None = None,
+        person_boxes: Boxes | Sequence[Boxes | None] | None = None,
         return_logits: LogitsSize | None = None,
     ) -> Any:  # four kinds of result; `predict_iter` is the one for type checkers
         """Return the class map (H, W) uint8 of a picture at its own size, or a list of them for a list or tuple.
@@ -193,7 +193,7 @@ class HumanParser:
         scales: Sequence[float] = (1.0,),
         mirror: bool = True,
         batch_size: int = 8,
-        person_boxes: Iterable[Sequence[Box] | None] | None = None,
+        person_boxes: Iterable[Boxes | None] | None = None,
         return_logits: LogitsSize | None = None,
     ) -> Iterator[Prediction]:
         """Yield the predictions of any number of pictures in their order; see `predict`.
@@ -215,7 +215,7 @@ class HumanParser:
     def _predict_batches(
         self,
         engine: CropEngine,
-        pairs: Iterator[tuple[PictureLike, Sequence[Box] | None]],
+        pairs: Iterator[tuple[PictureLike, Boxes | None]],
         batch_size: int,
         return_logits: LogitsSize | None,
     ) -> Iterator[Prediction]:
@@ -232,7 +232,7 @@ class HumanParser:
         if waiting is not None:
             yield from self._finish(*waiting, return_logits)
 
-    def _prepare(self, pairs: Sequence[tuple[PictureLike, Sequence[Box] | None]]) -> _Batch:
+    def _prepare(self, pairs: Sequence[tuple[PictureLike, Boxes | None]]) -> _Batch:
         crops, sizes, regions = [], [], []
         for image, boxes in pairs:
             picture = rgb_picture(image)

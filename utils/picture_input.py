@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +14,10 @@ from dataset.reading import read_upright_image
 
 PictureLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 """A path, a PIL image, or an array (H, W, 3) uint8 RGB."""
-Box = Sequence[float]
+Box = Sequence[float] | NDArray[Any]
 """(x0, y0, x1, y1) in pixels of the upright picture; x1 and y1 are the first column and row outside."""
+Boxes = Sequence[Box] | NDArray[Any]
+"""The boxes in one picture, none or more; (n, 4) as an array."""
 
 
 class Region(NamedTuple):
@@ -66,7 +68,7 @@ def whole_picture(size: tuple[int, int]) -> Region:
     return Region(slice(0, size[0]), slice(0, size[1]))
 
 
-def pixel_regions(boxes: Sequence[Box], size: tuple[int, int]) -> list[Region]:
+def pixel_regions(boxes: Boxes, size: tuple[int, int]) -> list[Region]:
     """Return boxes as whole pixels of a picture of (height, width): rounded outwards, cut at the picture's edges.
 
     Raises ValueError for a box that is not four numbers, is empty, or lies outside the picture.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dataset.descriptions import DatasetDescription
-from utils.picture_input import Box
+from utils.picture_input import Boxes
 from utils.prediction_pictures import foreground_classes
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -42,17 +42,15 @@ def find_sources(inputs: Sequence[str], skipped: Collection[Path] = ()) -> list[
     """Return the pictures and videos that files, folders and glob patterns name, each of them once.
 
     Folders are searched to any depth for files with the suffixes of pictures and videos, without hidden files and
-    without the folders `skipped`. A file that is named, or found by a pattern, is taken whatever its suffix. Raises
-    InputError for an input that is, or holds, nothing.
+    without the folders `skipped`; patterns find folders, and files with these suffixes. A file that is named is taken
+    whatever its suffix. Raises InputError for an input that is, or holds, nothing.
     """
     found: dict[Path, str] = {}
     for text in inputs:
-        matches = (
-            [Path(text)] if os.path.exists(text) else [Path(match) for match in sorted(glob.glob(text, recursive=True))]
-        )
-        pairs = [pair for match in matches for pair in _walk(Path(match), skipped)]
+        matches = [Path(text)] if os.path.exists(text) else _fitting(text)
+        pairs = [pair for match in matches for pair in _walk(match, skipped)]
         if not matches:
-            raise InputError(f"--input '{text}': there is no such file or folder, and no file fits it as a pattern")
+            raise InputError(f"--input '{text}': there is no such file or folder, and no picture fits it as a pattern")
         if not pairs:
             raise InputError(
                 f"--input '{text}' holds no picture or video ({' '.join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)})"
@@ -61,6 +59,16 @@ def find_sources(inputs: Sequence[str], skipped: Collection[Path] = ()) -> list[
             found.setdefault(Path(os.path.abspath(path)), relative)
     names = _unique_names(found)
     return [Source(path, relative, names[path]) for path, relative in found.items()]
+
+
+def _fitting(pattern: str) -> list[Path]:
+    """Return the folders, and the files that look like pictures or videos, which a pattern describes."""
+    paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    return [path for path in paths if path.is_dir() or _has_known_suffix(path)]
+
+
+def _has_known_suffix(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES
 
 
 def _walk(path: Path, skipped: Collection[Path]) -> Iterator[tuple[Path, str]]:
@@ -76,7 +84,7 @@ def _walk(path: Path, skipped: Collection[Path]) -> Iterator[tuple[Path, str]]:
         seen.add(os.path.realpath(folder))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for file in sorted(files):
-            if not file.startswith(".") and Path(file).suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES:
+            if not file.startswith(".") and _has_known_suffix(Path(file)):
                 yield Path(folder, file), Path(folder, file).relative_to(path).as_posix()
 
 
@@ -124,7 +132,7 @@ def kept_classes(names: Sequence[str] | None, description: DatasetDescription) -
     return [known[name.casefold()] for name in names]
 
 
-def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, list[Box]]:
+def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
     """Return the person boxes in a JSON file by `Source.relative`; say which entries belong to no picture."""
     try:
         boxes = json.loads(file.read_text(encoding="utf-8"))

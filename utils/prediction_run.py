@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from utils.background import WorkBehind, run_ahead
 from utils.inference import HumanParser, LogitsSize, Prediction
-from utils.picture_input import Box, pixel_regions, rgb_picture
+from utils.picture_input import Boxes, pixel_regions, rgb_picture
 from utils.pictures import Picture
 from utils.prediction_inputs import Source
 from utils.prediction_outputs import PictureOutputs, PictureWriter
@@ -64,7 +64,7 @@ class _Item(NamedTuple):
 
     source: Source
     picture: Picture
-    boxes: Sequence[Box] | None
+    boxes: Boxes | None
 
 
 def parse_pictures(
@@ -73,7 +73,7 @@ def parse_pictures(
     writer: PictureWriter,
     options: ParseOptions,
     *,
-    boxes: Mapping[str, Sequence[Box]],
+    boxes: Mapping[str, Boxes],
     shown: Progress,
 ) -> list[Failure]:
     """Parse pictures and write their results; return which could not be read.
@@ -112,13 +112,14 @@ def parse_pictures(
     return failures
 
 
-def _read(source: Source, boxes: Sequence[Box] | None) -> _Item | Failure:
+def _read(source: Source, boxes: Boxes | None) -> _Item | Failure:
     try:
         picture = rgb_picture(source.path)
         if boxes is not None:
             pixel_regions(boxes, (picture.shape[0], picture.shape[1]))  # raises for what the parser would refuse
     except (ValueError, OSError, MemoryError) as error:
-        return Failure(source.path, str(error) or type(error).__name__)
+        reason = str(error) or type(error).__name__
+        return Failure(source.path, reason if str(source.path) in reason else f"{source.path}: {reason}")
     return _Item(source, picture, boxes)
 
 
