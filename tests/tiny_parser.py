@@ -26,5 +26,5 @@ def tiny_network(num_classes: int = 20) -> TinyNetwork:
 def tiny_parser(description: DatasetDescription = LIP) -> HumanParser:
     """Return a parser for crops of 97 x 73 on the CPU."""
     network, device = tiny_network(description.num_classes), torch.device("cpu")
-    engine = CropParser(network, device, flip_pairs=description.flip_pairs)  # type: ignore[arg-type]
+    engine = CropParser(network, device, flip_pairs=description.flip_pairs)
     return HumanParser(engine, description, CROP)

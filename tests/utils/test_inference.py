@@ -54,7 +54,7 @@ def files(people: list[NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFact
 def test_predictions_are_the_evaluations(
     files: list[Path], parser: HumanParser, scales: tuple[float, ...], mirror: bool, batch_size: int
 ) -> None:
-    engine: Any = CropParser(tiny_network(), CPU, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)  # type: ignore[arg-type]
+    engine: Any = CropParser(tiny_network(), CPU, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
     expected: dict[str, NDArray[np.uint8]] = {}
     evaluate(
         engine,
