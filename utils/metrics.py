@@ -76,7 +76,8 @@ class ConfusionMatrix:
 
 
 def _as_tensor(classes: NDArray | Tensor, what: str) -> Tensor:
-    tensor = classes if isinstance(classes, Tensor) else torch.as_tensor(np.ascontiguousarray(classes))
+    # Copied, because torch warns about arrays that it may not write to: those of Pillow's images.
+    tensor = classes if isinstance(classes, Tensor) else torch.tensor(np.ascontiguousarray(classes))
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         raise TypeError(f"{what} must hold integer classes, not {tensor.dtype}")
     return tensor

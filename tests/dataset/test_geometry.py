@@ -1,0 +1,116 @@
+"""The crop's geometry: there and back again, for photographs of every shape."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dataset.geometry import CropBox, affine_matrix, crop_box, warp_back, warp_image, warp_label
+
+SIDES = st.one_of(st.integers(1, 3), st.integers(1, 12_000))
+SIZES = st.tuples(SIDES, SIDES)
+CROPS = st.one_of(st.just((473, 473)), st.tuples(st.integers(65, 1200), st.integers(65, 1200)))
+
+
+@settings(deadline=None)
+@given(size=SIZES, crop=CROPS, rotation=st.floats(-180, 180), factor=st.floats(0.75, 1.25), data=st.data())
+@example(size=(1, 1), crop=(473, 473), rotation=0.0, factor=1.0, data=None)
+@example(size=(12_000, 1), crop=(65, 1200), rotation=60.0, factor=0.75, data=None)
+@example(size=(1, 12_000), crop=(1200, 65), rotation=-60.0, factor=1.25, data=None)
+def test_forward_then_inverse_returns_every_pixel(
+    size: tuple[int, int], crop: tuple[int, int], rotation: float, factor: float, data: st.DataObject | None
+) -> None:
+    """To within a pixel at the corners, where errors are largest, and anywhere in between."""
+    center, scale = crop_box(size, crop)
+    box = CropBox(center, scale * np.float32(factor))
+    forward = affine_matrix(box, crop, rotation)
+    inverse = affine_matrix(box, crop, rotation, inverse=True)
+    assert np.isfinite(forward).all()
+    assert np.isfinite(inverse).all()
+    bottom, right = size[0] - 1, size[1] - 1
+    points = [(0, 0), (right, 0), (0, bottom), (right, bottom), (right / 2, bottom / 2)]
+    if data is not None:
+        points.append((data.draw(st.integers(0, right)), data.draw(st.integers(0, bottom))))
+    photograph = np.array([(x, y, 1) for x, y in points], dtype=np.float64)
+    in_crop = photograph @ forward.T
+    returned = np.column_stack([in_crop, np.ones(len(points))]) @ inverse.T
+    assert np.abs(returned - photograph[:, :2]).max() < 1
+
+
+@settings(deadline=None)
+@given(size=SIZES, crop=CROPS)
+def test_the_box_holds_the_whole_photograph_and_has_the_crops_shape(
+    size: tuple[int, int], crop: tuple[int, int]
+) -> None:
+    box = crop_box(size, crop)
+    assert box.center.dtype == box.scale.dtype == np.float32
+    assert box.center.tolist() == [(size[1] - 1) / 2, (size[0] - 1) / 2]
+    assert box.scale[0] >= size[1] - 1
+    assert box.scale[1] >= size[0] - 1
+    if size != (1, 1):
+        assert box.scale[0] / box.scale[1] == pytest.approx(crop[1] / crop[0], rel=1e-5)
+        touched = np.isclose(box.scale, [size[1] - 1, size[0] - 1], rtol=1e-6)
+        assert touched.any()  # as small as that allows
+
+
+@settings(deadline=None)
+@given(size=SIZES, crop=CROPS)
+def test_the_photographs_corners_lie_in_the_crop(size: tuple[int, int], crop: tuple[int, int]) -> None:
+    matrix = affine_matrix(crop_box(size, crop), crop)
+    for x in (0, size[1] - 1):
+        for y in (0, size[0] - 1):
+            u, v = matrix @ (x, y, 1)
+            assert -0.01 <= u <= crop[1] + 0.01
+            assert -0.01 <= v <= crop[0] + 0.01
+
+
+def test_rotation_is_positive_from_x_to_y() -> None:
+    """Turned by 90 degrees, the crop's upper edge shows what lies to the right of the photograph's centre."""
+    box = crop_box((101, 101), (100, 100))
+    inverse = affine_matrix(box, (100, 100), 90.0, inverse=True)
+    assert inverse @ (50, 0, 1) == pytest.approx([100, 50], abs=1e-4)
+    assert affine_matrix(box, (100, 100)) @ (50, 50, 1) == pytest.approx([50, 50], abs=1e-4)
+
+
+def parts(height: int, width: int) -> np.ndarray:
+    generator = np.random.default_rng(7)
+    return generator.integers(0, 20, (height, width)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(60, 50), (50, 60), (97, 31), (20, 300), (1, 40), (40, 1), (1, 1), (2, 2)])
+def test_a_label_map_warped_and_mapped_back_is_itself(size: tuple[int, int]) -> None:
+    """Wherever the crop has room for each pixel; the box ends at the last pixel's centre, which falls outside."""
+    label = parts(*size)
+    crop = (900, 900)
+    box = crop_box(size, crop)
+    warped = warp_label(label, affine_matrix(box, crop), crop)
+    back = warp_back(warped, affine_matrix(box, crop, inverse=True), size)
+    assert back.shape == label.shape
+    assert back.dtype == np.uint8
+    height, width = max(1, size[0] - 1), max(1, size[1] - 1)
+    np.testing.assert_array_equal(back[:height, :width], label[:height, :width])
+
+
+def test_what_lies_outside_is_black_ignored_or_background() -> None:
+    image, label = np.full((40, 80, 3), 200, np.uint8), np.full((40, 80), 7, np.uint8)
+    crop = (97, 97)
+    box = crop_box((40, 80), crop)
+    matrix = affine_matrix(box, crop)
+    assert warp_image(image, matrix, crop)[0].max() == 0
+    assert warp_label(label, matrix, crop)[0].min() == 255
+    assert warp_label(label, matrix, crop)[48, 40] == 7
+    assert warp_image(image, matrix, crop)[48, 40].tolist() == [200] * 3
+    # A crop that shows a quarter of the photograph leaves the rest of it to the background.
+    near = CropBox(box.center, box.scale * np.float32(0.25))
+    back = warp_back(np.full(crop, 9, np.uint8), affine_matrix(near, crop, inverse=True), (40, 80))
+    assert back[20, 40] == 9
+    assert back[0, 0] == 0
+
+
+def test_labels_are_never_interpolated() -> None:
+    label = np.zeros((33, 33), np.uint8)
+    label[:, 16:] = 19
+    box = crop_box((33, 33), (97, 129))
+    warped = warp_label(label, affine_matrix(box, (97, 129), 33.0), (97, 129))
+    assert warped.shape == (97, 129)
+    assert set(np.unique(warped)) == {0, 19, 255}
