@@ -32,18 +32,21 @@ def augment(
     mirror_table: NDArray[np.uint8],
     random_mirror: bool = True,
     random_scale: bool = True,
+    random_rotation: bool = True,
+    random_colour: bool = True,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a random crop of a photograph and its labels, sized `crop_size` (height, width).
 
     image: (H, W, 3) uint8 BGR; label: (H, W) uint8 class indices, 255 = ignore. Outside the photograph the crop
     is black and ignored. `mirror_table` comes from `left_right_table`.
     """
-    image = random_colours(image, rng)
+    if random_colour:
+        image = change_colours(image, rng)
     box = crop_box((image.shape[0], image.shape[1]), crop_size)
     center, scale = box
     if random_scale:
         scale = scale * np.float32(random_scale_factor(rng))
-    rotation = random_rotation(rng)
+    rotation = random_angle(rng) if random_rotation else 0.0
     if random_mirror and rng.random() < MIRROR_PROBABILITY:
         image, label = mirror(image, label, mirror_table)
         center = np.array([image.shape[1] - 1 - center[0], center[1]], dtype=np.float32)
@@ -51,7 +54,7 @@ def augment(
     return warp_image(image, matrix, crop_size), warp_label(label, matrix, crop_size)
 
 
-def random_colours(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def change_colours(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return a BGR photograph (H, W, 3) blurred, jittered or gray, one of the three, or as it was."""
     change = (_blur, _jitter, _gray)[rng.integers(3)]
     if rng.random() >= COLOUR_PROBABILITY:
@@ -65,7 +68,7 @@ def random_scale_factor(rng: np.random.Generator) -> float:
     return float(np.clip(1 + SCALE_DEVIATION * rng.standard_normal(), *SCALE_RANGE))
 
 
-def random_rotation(rng: np.random.Generator) -> float:
+def random_angle(rng: np.random.Generator) -> float:
     """Return the crop's rotation in degrees: 0 in four of ten crops, else normal, clipped to -60 .. 60."""
     if rng.random() >= ROTATION_PROBABILITY:
         return 0.0

@@ -1,4 +1,4 @@
-"""Items for PyTorch's DataLoader: crops for training, whole photographs for evaluation.
+"""Items for PyTorch's DataLoader: whole photographs for evaluation (`dataset.training_crops` has the random ones).
 
 A worker hands over bytes and nothing more. Normalisation, edges and class distributions are computed for the
 whole batch on the device, where they cost next to nothing.
@@ -14,57 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dataset.augmentation import augment, left_right_table
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import affine_matrix, crop_box, warp_image
 from dataset.layouts import Sample
-from dataset.reading import check_same_size, read_image, read_label, read_sample
-
-
-class TrainingCrops(Dataset[dict[str, Tensor]]):
-    """Random crops of the labelled photographs; their keys are pairs (epoch, index).
-
-    A crop's random numbers come from (seed, epoch, index) alone, so batches do not depend on how many workers
-    make them. The epoch is part of the key, because workers that live through several epochs have no other way
-    to learn of it: the sampler counts the epochs.
-    """
-
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        description: DatasetDescription,
-        *,
-        crop_size: tuple[int, int],
-        seed: int,
-        random_mirror: bool = True,
-        random_scale: bool = True,
-    ) -> None:
-        """crop_size is (height, width) in pixels; seed is a whole number that is not negative."""
-        self.samples = samples
-        self.description = description
-        self.crop_size = crop_size
-        self.seed = seed
-        self.random_mirror = random_mirror
-        self.random_scale = random_scale
-        self._mirror_table = left_right_table(description.flip_pairs)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        """Return {"image": (3, h, w) uint8 BGR, "label": (h, w) uint8, 255 = ignore} of a key (epoch, index)."""
-        epoch, index = key
-        image, label = read_sample(self.samples[index], self.description)
-        image, label = augment(
-            image,
-            label,
-            self.crop_size,
-            np.random.default_rng([self.seed, epoch, index]),
-            mirror_table=self._mirror_table,
-            random_mirror=self.random_mirror,
-            random_scale=self.random_scale,
-        )
-        return {"image": _channels_first(image), "label": torch.from_numpy(label)}
+from dataset.reading import check_same_size, read_image, read_label
 
 
 class EvaluationItem(NamedTuple):
@@ -112,7 +65,7 @@ class EvaluationCrops(Dataset[EvaluationItem]):
             check_same_size(sample, image, label)
         size = (image.shape[0], image.shape[1])
         crop = warp_image(image, affine_matrix(crop_box(size, self.crop_size), self.crop_size), self.crop_size)
-        return EvaluationItem(_channels_first(crop), index, size, label)
+        return EvaluationItem(channels_first(crop), index, size, label)
 
 
 def collate_evaluation(items: Sequence[EvaluationItem]) -> EvaluationBatch:
@@ -127,5 +80,6 @@ def worker_init(worker_id: int) -> None:
     torch.set_num_threads(1)
 
 
-def _channels_first(image: NDArray[np.uint8]) -> Tensor:
+def channels_first(image: NDArray[np.uint8]) -> Tensor:
+    """Turn an image (H, W, 3) into a tensor (3, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -31,8 +31,9 @@ _LIP = (
 def palette(dataset_name: str) -> NDArray[np.uint8]:
     """Return the colours of a dataset's classes, (256, 3) uint8 RGB.
 
-    `lip`, `cihp` and the drawn people (`demo`) have the colours LIP was published with in their first 20 rows. Every other row, and
-    every other dataset, has those of the PASCAL VOC colour map: 255 (ignore) is always cream (224, 224, 192).
+    `lip`, `cihp` and the drawn people (`demo`) have the colours LIP was published with in their first 20 rows. Every
+    other row, and every other dataset, has those of the PASCAL VOC colour map: 255 (ignore) is always cream
+    (224, 224, 192).
     """
     colours = _voc_colour_map()
     if dataset_name in ("lip", "cihp", "demo"):

@@ -16,7 +16,7 @@ from utils.colours import palette
 from utils.crop_parser import AMP_DTYPES, CropParser, available_cores
 from utils.distributed import Processes, start_processes, stop_processes
 from utils.evaluation import PredictionSink, evaluate, parse_photograph
-from utils.options import scales_option, size_option
+from utils.options import HelpFormatter, scales_option, size_option
 from utils.pictures import Picture, colourise, confusion_picture, fit, grid, legend, save_picture, stack
 from utils.report import evaluation_report, format_report, write_report
 from utils.snapshots import LoadedModel, load_model
@@ -26,7 +26,7 @@ EXAMPLES = 10
 
 def parse_options(description: str, scales: Sequence[float], arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line; `scales` is the protocol's default."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
     add = parser.add_argument
     add("--data-dir", required=True, help="the dataset's folder")
     add("--dataset", help="its name, where neither the folder nor the snapshot tells")

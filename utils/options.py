@@ -3,6 +3,15 @@
 import argparse
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Show the defaults in `--help`, where there is something to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def size_option(text: str) -> tuple[int, int]:
     """Read "473,473" as (height, width)."""
     try:

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import Sample
-from dataset.parsing_dataset import TrainingCrops, worker_init
+from dataset.parsing_dataset import worker_init
 from dataset.sampling import TrainingBatches
+from dataset.training_crops import TrainingCrops
 from networks import CSENet
 from utils.crop_parser import CropParser
 from utils.distributed import Processes, copy_buffers_from_main, reduce_flags, reduce_sum, wait_for_all
@@ -105,6 +106,8 @@ class TrainingRun:
             seed=options.random_seed,
             random_mirror=options.random_mirror,
             random_scale=options.random_scale,
+            random_rotation=options.random_rotation,
+            random_colour=options.random_colour,
         )
         return DataLoader(
             crops,

@@ -13,10 +13,10 @@ from PIL import Image, ImageFilter
 from dataset import augmentation
 from dataset.augmentation import (
     augment,
+    change_colours,
     left_right_table,
     mirror,
-    random_colours,
-    random_rotation,
+    random_angle,
     random_scale_factor,
 )
 from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
@@ -70,7 +70,7 @@ def test_the_scale_is_normal_and_clipped() -> None:
 
 def test_the_rotation_is_normal_and_clipped() -> None:
     rng = np.random.default_rng(0)
-    degrees = np.array([random_rotation(rng) for _ in range(20_000)])
+    degrees = np.array([random_angle(rng) for _ in range(20_000)])
     assert np.mean(degrees == 0) == pytest.approx(0.4, abs=0.012)
     # Sixty degrees are two standard deviations: 2.28 % of the rotated lie at each limit.
     assert np.mean(degrees == 60) == pytest.approx(0.6 * 0.0228, abs=0.004)
@@ -86,7 +86,7 @@ def test_half_the_photographs_keep_their_colours_and_a_sixth_each_is_blurred_jit
     rng = np.random.default_rng(0)
     seen = dict.fromkeys(("same", "blurred", "gray", "jittered"), 0)
     for _ in range(3000):
-        result = random_colours(image, rng)
+        result = change_colours(image, rng)
         if (result == image).all():
             seen["same"] += 1
         elif (result == blurred).all():
@@ -227,9 +227,9 @@ def test_colour_comes_before_the_warp(only: Callable[..., None]) -> None:
     image, label, _ = photograph()
     rng = np.random.default_rng(7)
     crop, _ = augment(image, label, (50, 40), np.random.default_rng(7), mirror_table=TABLE, random_scale=False)
-    coloured = random_colours(image, rng)
+    coloured = change_colours(image, rng)
     assert not (coloured == image).all()
-    matrix = affine_matrix(crop_box((90, 60), (50, 40)), (50, 40), random_rotation(rng))
+    matrix = affine_matrix(crop_box((90, 60), (50, 40)), (50, 40), random_angle(rng))
     assert (crop == warp_image(coloured, matrix, (50, 40))).all()
 
 

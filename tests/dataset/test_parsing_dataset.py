@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Sampler
 from dataset.descriptions import BUILT_IN, list_samples
 from dataset.geometry import affine_matrix, crop_box, warp_image
 from dataset.layouts import DatasetError, Sample
-from dataset.parsing_dataset import EvaluationCrops, TrainingCrops, collate_evaluation, worker_init
+from dataset.parsing_dataset import EvaluationCrops, collate_evaluation, worker_init
 from dataset.reading import read_image, read_label
+from dataset.training_crops import TrainingCrops
 
 LIP = BUILT_IN["lip"]
 
@@ -91,23 +92,27 @@ def test_a_training_item_is_bytes_and_nothing_more(samples: dict[str, list[Sampl
 
 
 def test_the_switches_reach_the_augmentation(samples: dict[str, list[Sample]], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[bool, bool, list[int]]] = []
+    seen: list[dict[str, Any]] = []
 
     def augment(image: NDArray, label: NDArray, *_: Any, **options: Any) -> tuple[NDArray, NDArray]:
-        seen.append((options["random_mirror"], options["random_scale"], options["mirror_table"][[13, 14, 15]].tolist()))
+        seen.append(options)
         return image, label
 
-    monkeypatch.setattr("dataset.parsing_dataset.augment", augment)
+    monkeypatch.setattr("dataset.training_crops.augment", augment)
+    switches = ("random_mirror", "random_scale", "random_rotation", "random_colour")
     training_crops(samples)[0, 0]
-    training_crops(samples, random_mirror=False)[0, 0]
-    training_crops(samples, random_scale=False)[0, 0]
-    assert seen == [(True, True, [13, 15, 14]), (False, True, [13, 15, 14]), (True, False, [13, 15, 14])]
+    for off in switches:
+        training_crops(samples, **{off: False})[0, 0]
+    assert [seen[0][name] for name in switches] == [True] * 4
+    for off, options in zip(switches, seen[1:], strict=True):
+        assert [name for name in switches if not options[name]] == [off]
+    assert seen[0]["mirror_table"][[13, 14, 15]].tolist() == [13, 15, 14]
 
 
 def test_images_are_in_the_stored_channel_order(
     samples: dict[str, list[Sample]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataset.parsing_dataset.augment", lambda image, label, *_, **__: (image, label))
+    monkeypatch.setattr("dataset.training_crops.augment", lambda image, label, *_, **__: (image, label))
     item = training_crops(samples)[0, 3]
     stored = cv2.imread(str(samples["train"][3].image_path))
     assert stored is not None
