@@ -1,0 +1,89 @@
+"""Export a trained network for other programs: `python export.py --help`."""
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+
+from utils.checkpoint_classes import find_description, settle_description
+from utils.export_check import VerificationError, overall_agreement
+from utils.exporting import FORMATS, ExportError, export
+from utils.onnx_metadata import NetworkMetadata
+from utils.options import size_option
+from utils.snapshots import load_model
+
+EPILOG = """\
+formats:
+  onnx       for onnxruntime and others; predict.py reads it too (needs: pip install -r requirements-export.txt)
+  torch      a program for torch.export.load, without this project's code
+  published  the weights under the names of the published CSENet, for its code
+
+ONNX files and programs take images (N, 3, H, W) float32, BGR, normalised as their metadata say, any number and any
+size from 65 x 65. They return logits (N, classes, H/4, W/4, rounded up), or with --classes the class of each pixel,
+(N, H, W) uint8.
+
+Every file is compared with PyTorch on random images and drawn people before it gets its name. The exit status is 0
+if it is equal (logits to 0.001, classes on 99.99 % of the pixels), 1 if it is not or could not be written.
+"""
+
+
+def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Export a trained network for other programs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", "--restore-from", required=True, metavar="FILE", help="a snapshot, or the published weights")
+    add("--format", required=True, choices=list(FORMATS))
+    add("--output", required=True, type=Path, metavar="FILE", help="usually .onnx, .pt2 or .pth")
+    add("--classes", action="store_true", help="end in class indices instead of logits (onnx, torch)")
+    add(
+        "--input-size", type=size_option, metavar="H,W",
+        help="crop of the training (default: the snapshot's; 473,473 for other checkpoints)",
+    )  # fmt: skip
+    add(
+        "--dataset", metavar="NAME",
+        help="whose classes these are, where the checkpoint does not say: a built-in dataset or a dataset.json",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.classes and options.format == "published":
+        parser.error("--classes is for onnx and torch: the published layout holds weights alone")
+    if options.output.is_dir():
+        parser.error(f"--output '{options.output}' is a folder; name a file")
+    return options
+
+
+def run(options: argparse.Namespace) -> None:
+    """Export as the options say, and print how the file was checked."""
+    named = find_description(options.dataset)
+    model, own, _ = load_model(options.checkpoint, input_size=options.input_size)
+    description = settle_description(named, own, model.num_classes, where=f"'{options.checkpoint}'")
+    metadata = NetworkMetadata(description, model.input_size, "classes" if options.classes else "logits")
+    start = time.monotonic()
+    comparisons = export(model, metadata, options.output, options.format)
+    for comparison in comparisons:
+        print(comparison)
+    print(
+        f"'{options.output}' ({options.output.stat().st_size / 2**20:.0f} MB) is equal to PyTorch: classes agree on "
+        f"{overall_agreement(comparisons):.4f} % of the pixels; exported in {time.monotonic() - start:.0f} s",
+        flush=True,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    logging.basicConfig(format="%(message)s")
+    options = parse_options(arguments)
+    try:
+        run(options)
+    except (ExportError, VerificationError, ValueError, OSError) as error:  # CheckpointError, DatasetError; a full disk
+        print(f"export.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

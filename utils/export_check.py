@@ -1,0 +1,117 @@
+"""Whether an exported network computes what the network computes."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dataset.normalise import normalise
+from dataset.people import draw_person
+from modules.layers import resize
+from networks import CSENet
+
+Run = Callable[[Tensor], Tensor]
+"""An exported network: normalised images (N, 3, H, W) to logits (N, K, h, w) or classes (N, H, W)."""
+
+SMALLEST_SIDE = 65
+MAX_DIFFERENCE = 1e-3
+MIN_AGREEMENT = 99.99
+
+
+class VerificationError(RuntimeError):
+    """An exported file does not compute what the network computes."""
+
+
+class Comparison(NamedTuple):
+    """An exported network against the network, on one batch."""
+
+    content: str
+    """What the images show."""
+    shape: tuple[int, ...]
+    """(N, 3, H, W) of the batch."""
+    difference: float | None
+    """Largest absolute difference of logits; None for a network that ends in classes."""
+    equal: int
+    """Pixels, at the images' size, with equal classes."""
+    pixels: int
+
+    def __str__(self) -> str:
+        logits = "" if self.difference is None else f"logits differ by at most {self.difference:.1e}, "
+        size = " x ".join(str(side) for side in self.shape)
+        return f"{self.content}, {size}: {logits}classes agree on {100 * self.equal / self.pixels:.3f} %"
+
+
+def compare(model: CSENet, run: Run, input_size: tuple[int, int], *, classes: bool) -> list[Comparison]:
+    """Compare on random images and on drawn people, at three sizes, in batches of one and three."""
+    return [
+        compare_batch(model, run, content, images, classes=classes)
+        for size in check_sizes(input_size)
+        for content, images in check_images(size)
+    ]
+
+
+def check(comparisons: list[Comparison], where: str) -> None:
+    """Raise VerificationError where logits differ by more than MAX_DIFFERENCE or fewer than MIN_AGREEMENT percent of
+    all pixels agree; `where` is what the message calls the exported file."""
+    worst = max((c for c in comparisons if c.difference is not None), key=_difference, default=None)
+    if worst is not None and not _difference(worst) <= MAX_DIFFERENCE:  # not-a-number must fail as well
+        raise VerificationError(
+            f"'{where}' was not written: its logits differ from PyTorch's by more than {MAX_DIFFERENCE:g} ({worst})"
+        )
+    agreement = overall_agreement(comparisons)
+    if agreement < MIN_AGREEMENT:
+        raise VerificationError(
+            f"'{where}' was not written: its classes agree with PyTorch's on {agreement:.3f} % of the pixels, "
+            f"{MIN_AGREEMENT} % are needed"
+        )
+
+
+def overall_agreement(comparisons: list[Comparison]) -> float:
+    """Return on how many pixels of all batches the classes agree, in percent."""
+    return 100 * sum(c.equal for c in comparisons) / sum(c.pixels for c in comparisons)
+
+
+def check_sizes(input_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the smallest size, the training size, and one of another shape."""
+    height, width = (max(SMALLEST_SIDE, side) for side in input_size)
+    return [(SMALLEST_SIDE, SMALLEST_SIDE), (height, width), (max(SMALLEST_SIDE, height * 3 // 4), width * 5 // 4)]
+
+
+def check_images(size: tuple[int, int]) -> Iterator[tuple[str, Tensor]]:
+    """Yield what images show, and images (N, 3, H, W) as the network takes them: one random, three drawn people."""
+    yield "random", torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    people = [torch.from_numpy(draw_person(seed, size)[0]).permute(2, 0, 1) for seed in range(3)]
+    yield "drawn people", normalise(torch.stack(people))
+
+
+@torch.inference_mode()
+def compare_batch(model: CSENet, run: Run, content: str, images: Tensor, *, classes: bool) -> Comparison:
+    """Compare on normalised images (N, 3, H, W); `classes` says that the exported network ends in these."""
+    expected = model(images)
+    result = run(images)
+    difference = None
+    if not classes:
+        difference = (result - expected.final).abs().masked_fill(_undecided(expected.edge), 0).max().item()
+        result = _class_map(result, images)
+    equal = int((result == _class_map(expected.final, images)).sum())
+    return Comparison(content, tuple(images.shape), difference, equal, result.numel())
+
+
+def _undecided(edge: Tensor) -> Tensor:
+    """Return where rounding may choose the logits: (N, 1, h, w), next to a tie between edge and no edge.
+
+    The edge branch decides by the larger of two logits. Where they are closer than the difference allowed to both,
+    either decision is right, and the 3 x 3 convolution behind it changes the logits around.
+    """
+    tie = (edge[:, :1] - edge[:, 1:]).abs() < 2 * MAX_DIFFERENCE
+    return F.max_pool2d(tie.float(), 3, stride=1, padding=1) > 0
+
+
+def _class_map(logits: Tensor, images: Tensor) -> Tensor:
+    return resize(logits, images.shape[-2:]).argmax(dim=1)
+
+
+def _difference(comparison: Comparison) -> float:
+    return float("inf") if comparison.difference is None else comparison.difference
