@@ -1,0 +1,30 @@
+"""The benchmarks run as a user runs them, and the figures of the README come out."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(script: str, *options: str) -> str:
+    command = [sys.executable, str(BENCHMARKS / script), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_network_has_the_published_size() -> None:
+    printed = run("model_size.py")
+    (total,) = re.findall(r"^all +([\d.]+) +([\d.]+)$", printed, re.MULTILINE)
+    assert total[0] == "102.88"
+    assert round(float(total[1])) == 351
+    assert "one 473 x 473 image" in printed
+
+
+def test_speed_is_measured_beside_deeplab() -> None:
+    printed = run(
+        "inference_speed.py", "--device", "cpu", "--size", "65,97", "--repeat", "2", "--warmup", "1", "--amp", "bf16"
+    )
+    assert re.search(r"^CSENet +[\d.]+ +[\d.]+", printed, re.MULTILINE)
+    assert re.search(r"CSENet takes [\d.]+ times as long as DeepLabV3", printed)
+    assert "1 x 3 x 65 x 97, 20 classes, amp bf16, eager; 2 passes after 1; torch " in printed
