@@ -27,8 +27,10 @@ results, each kind in a folder of its own, in it the tree of the input:
 A video becomes a video in overlay/ (and side_by_side/) with its frame rate and without its sound; --frames adds the
 results above for every frame.
 
-Results that are there already are not made again, so a run that was interrupted goes on when it is started again.
-The exit status is 0 if all went well, 1 if some inputs could not be read, 2 if nothing could be done, 130 after Ctrl-C.
+Results that are there already are not made again, so a run that was interrupted goes on when it is started again;
+after a change of checkpoint or options, --overwrite makes them anew.
+The exit status is 0 if all went well, 1 if some inputs could not be read, 2 if the run could not start or go on, and
+130 after Ctrl-C.
 
 examples:
   python predict.py --checkpoint snapshots/LIP_epoch_Best.pth --input photo.jpg --output results --overlay
