@@ -24,11 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     options = parse_training_options(arguments)
     stop = StopRequest()
-    stop.listen()
     processes = None
     try:
-        processes = start_processes(options.device)
-        train(options, processes, stop)
+        with stop:
+            processes = start_processes(options.device)
+            train(options, processes, stop)
     except TrainingStoppedError as event:
         say(processes, f"{event}; continue with --resume auto")
         return stop.exit_status

@@ -4,6 +4,7 @@ A worker hands over bytes and nothing more. Normalisation, edges and class distr
 whole batch on the device, where they cost next to nothing.
 """
 
+import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -75,9 +76,15 @@ def collate_evaluation(items: Sequence[EvaluationItem]) -> EvaluationBatch:
 
 
 def worker_init(worker_id: int) -> None:
-    """Keep a DataLoader's worker to one core: `worker_init_fn`. The workers are the parallelism already."""
+    """Prepare a DataLoader's worker: `worker_init_fn`.
+
+    It keeps to one core, since the workers are the parallelism already, and leaves signals that ask the run to stop to
+    the main process, which still needs its batch and ends the workers itself.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def channels_first(image: NDArray[np.uint8]) -> Tensor:

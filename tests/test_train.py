@@ -92,13 +92,14 @@ def interrupt(people: Path, folder: Path, number: signal.Signals, at_step: int, 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not ((folder / "log.jsonl").exists() and len(log_lines(folder, "step")) >= at_step):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     output = process.communicate(timeout=60)[0]
     return process.returncode, output
 
@@ -129,13 +130,15 @@ def test_workers_do_not_change_a_run(start: Start, uninterrupted: Path, tmp_path
     assert_same(tmp_path / "workers", uninterrupted)
 
 
-@pytest.mark.parametrize("at_step", [2, 8])
+@pytest.mark.parametrize(("at_step", "workers"), [(2, "0"), (8, "2")])
 def test_sigterm_saves_and_the_continued_run_has_the_same_bits(
-    people: Path, start: Start, uninterrupted: Path, tmp_path: Path, at_step: int
+    people: Path, start: Start, uninterrupted: Path, tmp_path: Path, at_step: int, workers: str
 ) -> None:
+    """With workers the signal goes to them too, as a terminal and a cluster send it."""
     folder = tmp_path / "stopped"
-    status, output = interrupt(people, folder, signal.SIGTERM, at_step)
+    status, output = interrupt(people, folder, signal.SIGTERM, at_step, "--num-workers", workers)
     assert status == 128 + signal.SIGTERM
+    assert output.count("stopping after this step") == 1
     assert "continue with --resume auto" in output
     stopped = read_checkpoint(folder / "DEMO_epoch_Last.pth")
     assert at_step <= stopped["step"] < STEPS

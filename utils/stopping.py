@@ -2,23 +2,32 @@
 
 import signal
 import sys
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Remember the first SIGTERM or SIGINT; a second one ends the process at once."""
+    """Remember the first SIGTERM or SIGINT that comes inside its `with` block; a second one ends the process."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._handlers: dict[signal.Signals, Any] = {}
 
-    def listen(self) -> None:
-        """Take over both signals from now on."""
-        signal.signal(signal.SIGTERM, self._receive)
-        signal.signal(signal.SIGINT, self._receive)
+    def __enter__(self) -> "StopRequest":
+        self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     @property
     def exit_status(self) -> int:
-        """What a shell expects of a process that a signal has ended."""
+        """What a shell expects of a process that the signal has ended."""
         return 128 + (self.signal or signal.SIGTERM)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
