@@ -88,9 +88,17 @@ def check_images(size: tuple[int, int]) -> Iterator[tuple[str, Tensor]]:
 
 @torch.inference_mode()
 def compare_batch(model: CSENet, run: Run, content: str, images: Tensor, *, classes: bool) -> Comparison:
-    """Compare on normalised images (N, 3, H, W); `classes` says that the exported network ends in these."""
+    """Compare on normalised images (N, 3, H, W); `classes` says that the exported network ends in these.
+
+    Raises VerificationError where the exported network does not run.
+    """
     expected = model(images)
-    result = run(images)
+    try:
+        result = run(images)
+    except Exception as error:  # onnxruntime's and PyTorch's have no class in common
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        shape = tuple(images.shape)
+        raise VerificationError(f"the exported network fails on images of shape {shape}: {reason[:200]}") from error
     difference = None
     if not classes:
         difference = (result - expected.final).abs().masked_fill(_undecided(expected.edge), 0).max().item()
