@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.tiny_parser import LIP, tiny_parser
 from utils.checkpoint import to_published
 from utils.colours import palette
 from utils.inference import HumanParser
+from utils.picture_input import rgb_picture
 from utils.prediction_inputs import InputError, find_sources
 from utils.snapshots import load_model, snapshot_content, write_snapshot
 from utils.video import VideoReader, VideoWriter
@@ -227,6 +229,32 @@ def test_broken_files_are_listed_and_the_rest_is_done(
         assert f"in/{name}: " in output.err
     assert run("--input", "in") == 1  # they are tried again
     assert "0 of 10 inputs parsed in 0:00, results in 'out'; 6 had been done before" in capsys.readouterr().out
+
+
+def test_a_long_run_holds_few_pictures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = most = 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        nonlocal alive, most
+        picture = rgb_picture(path)
+        weakref.finalize(picture, gone)
+        alive += 1
+        most = max(most, alive)
+        return picture
+
+    monkeypatch.setattr("utils.prediction_run.rgb_picture", read)
+    monkeypatch.setattr(predict, "available_cores", lambda: 4)  # two threads read, two write
+    save(tmp_path / "in/0.png")
+    for number in range(1, 120):
+        (tmp_path / f"in/{number}.png").symlink_to(tmp_path / "in/0.png")
+    assert run("--input", "in", "--batch-size", "2") == 0
+    assert len(written(tmp_path / "out")) == 120
+    # Read ahead 2 + 2, in the network 2 x 2, waiting to be written or being written 4 + 2, and some in between.
+    assert 4 <= most <= 20
 
 
 def test_boxes(run: Run, parser: HumanParser, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.background import WorkBehind, run_ahead
+from utils.background import WorkBehind, run_ahead, split
 from utils.inference import HumanParser, LogitsSize, Prediction
 from utils.picture_input import Boxes, pixel_regions, rgb_picture
 from utils.pictures import Picture
@@ -96,8 +96,8 @@ def parse_pictures(
         run_ahead(tasks, workers=options.workers, depth=options.batch_size + options.workers) as items,
         WorkBehind(workers=options.workers, depth=2 * options.workers) as behind,
     ):
-        # One pass over the pictures, seen three times: `tee` keeps those that the network is still busy with.
-        kept, pictures, person_boxes = itertools.tee(readable(items), 3)
+        # One pass over the pictures, seen three times, the last time when the network is done with them.
+        kept, pictures, person_boxes = split(readable(items), 3)
         predictions = parser.predict_iter(
             (item.picture for item in pictures),
             scales=options.scales,
@@ -156,7 +156,7 @@ def parse_video(
             }
             shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
             behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
-            kept, pictures = itertools.tee(_until_none(frames))
+            kept, pictures = split(_until_none(frames), 2)
             predictions = parser.predict_iter(
                 pictures,
                 scales=options.scales,
