@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,3 +54,9 @@ class TinyNetwork(nn.Module):
         first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
         if self.calls == int(os.environ.get("DIE_AT_STEP", 0)) and os.environ["RANK"] == "1" and first_start:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load_tiny(model: TinyNetwork, source: Mapping[str, Any], **_: Any) -> TinyNetwork:
+    """Stand in for `load_weights`, which knows CSENet's names only."""
+    model.load_state_dict(source["model"])
+    return model

@@ -12,14 +12,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import train
-from tests.tiny_network import TinyNetwork
+from tests.tiny_network import TinyNetwork, load_tiny
 from utils import snapshots, training
-
-
-def load_tiny(model: TinyNetwork, source: Mapping[str, Any], **_: Any) -> TinyNetwork:
-    """Stand in for `load_weights`, which knows CSENet's names only."""
-    model.load_state_dict(source["model"])
-    return model
 
 
 def die_while_writing(path: Path, content: Mapping[str, Any]) -> None:
@@ -38,10 +32,9 @@ def die_while_writing(path: Path, content: Mapping[str, Any]) -> None:
     snapshots.write_snapshot(path, content)
 
 
-train.CSENet = TinyNetwork  # type: ignore[misc,assignment]
-train.load_weights = load_tiny  # type: ignore[assignment]
-if "DIE_WRITING_STEP" in os.environ:
-    training.write_snapshot = die_while_writing
-
 if __name__ == "__main__":
+    train.CSENet = TinyNetwork  # type: ignore[misc,assignment]
+    train.load_weights = load_tiny  # type: ignore[assignment]
+    if "DIE_WRITING_STEP" in os.environ:
+        training.write_snapshot = die_while_writing
     sys.exit(train.main())

@@ -1,0 +1,73 @@
+"""Every published layout, trained for two steps and evaluated by the scripts, with the tiny network."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import train
+from dataset.descriptions import DatasetDescription
+from tests.tiny_network import TinyNetwork, load_tiny
+from utils import evaluation_script
+from utils.checkpoint import read_checkpoint
+from utils.snapshots import LoadedModel
+
+
+def load_tiny_model(path: str, *, input_size: tuple[int, int] | None = None) -> LoadedModel:
+    content = read_checkpoint(path)
+    description = DatasetDescription.from_dict(content["description"])
+    model = load_tiny(TinyNetwork(description.num_classes, tuple(content["input_size"])), content).eval()
+    return LoadedModel(model, description, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "root", "values", "classes"),
+    [
+        ("lip", "lip", "data", (0, 20), 20),
+        ("lip", "lip", "data/images_labels", (0, 20), 20),
+        ("cihp", "cihp", "data", (0, 20), 20),
+        ("atr", "lip", "data", (0, 18), 18),
+        ("pascal_person_part", "lip", "data", (0, 7), 7),
+        ("ade20k", "ade20k", "data", (0, 151), 150),
+    ],
+)
+def test_a_layout_can_be_trained_on_and_evaluated(
+    name: str,
+    layout: str,
+    root: str,
+    values: tuple[int, int],
+    classes: int,
+    make_dataset: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_dataset(layout, root=root, values=values)
+    data, run, report = tmp_path / "data", tmp_path / "run", tmp_path / "report.json"
+    monkeypatch.setattr(train, "CSENet", TinyNetwork)
+    monkeypatch.setattr(evaluation_script, "load_model", load_tiny_model)
+    place = ["--data-dir", str(data), "--num-workers", "0", "--device", "cpu"]
+    if name in ("atr", "pascal_person_part"):  # in LIP's layout only the name tells them
+        place += ["--dataset", name]
+    options = [
+        "--snapshot-dir",
+        str(run),
+        "--input-size",
+        "65,65",
+        "--batch-size",
+        "1",
+        "--accumulate",
+        "1",
+        "--epochs",
+        "1",
+    ]
+    assert train.main([*place, *options, "--log-every", "1"]) == 0
+    snapshot = run / f"{name.upper()}_epoch_Best.pth"
+    assert read_checkpoint(snapshot)["step"] == 3
+    arguments = [*place, "--checkpoint", str(snapshot), "--report", str(report)]
+    assert evaluation_script.run("test", (1.0,), arguments) == 0
+    found = json.loads(report.read_text())
+    assert (len(found["iou"]), found["images"]) == (classes, 2)
+    assert found["pixel_accuracy"] > 0
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert all(line["rows"] > 0 for line in log if line["kind"] == "step")

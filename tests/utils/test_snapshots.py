@@ -1,0 +1,56 @@
+"""Snapshots: written whole or not at all, and read back as the network they were."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from dataset.descriptions import BUILT_IN
+from networks import CSENet
+from utils.checkpoint import CheckpointError, read_checkpoint
+from utils.published_names import to_published
+from utils.snapshots import load_model, snapshot_content, write_snapshot
+
+
+def test_a_snapshot_is_the_network_and_what_it_means(small_network: CSENet, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "snapshot.pth"
+    write_snapshot(path, snapshot_content(small_network, BUILT_IN["cihp"], step=7, options={"epochs": 3}))
+    loaded = load_model(path)
+    assert not loaded.model.training
+    assert (loaded.model.depth, loaded.model.input_size, loaded.model.num_classes) == (50, (97, 97), 20)
+    assert loaded.description == BUILT_IN["cihp"]
+    assert loaded.info["step"] == 7
+    assert loaded.info["options"] == {"epochs": 3}
+    for name, tensor in small_network.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+    assert os.listdir(path.parent) == ["snapshot.pth"]
+
+
+def test_a_failed_write_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "snapshot.pth"
+    write_snapshot(path, {"step": 1})
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_snapshot(path, {"step": 2})
+    assert read_checkpoint(path)["step"] == 1
+
+
+def test_old_files_without_step_counters_load_with_counters_at_zero(small_network: CSENet, tmp_path: Path) -> None:
+    state = {n: t for n, t in small_network.state_dict().items() if not n.endswith("num_batches_tracked")}
+
+    torch.save(to_published(state), tmp_path / "old.pth")
+    model = load_model(tmp_path / "old.pth", input_size=(97, 97)).model
+    counters = [t for n, t in model.state_dict().items() if n.endswith("num_batches_tracked")]
+    assert counters
+    assert all(int(counter) == 0 for counter in counters)
+
+
+def test_a_backbone_alone_is_refused(small_network: CSENet, tmp_path: Path) -> None:
+    torch.save(small_network.backbone.state_dict(), tmp_path / "resnet.pth")
+    with pytest.raises(CheckpointError, match="holds a backbone alone; it can start a training"):
+        load_model(tmp_path / "resnet.pth")
