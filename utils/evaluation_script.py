@@ -130,7 +130,8 @@ def examples_picture(
     parser: CropParser, samples: Sequence[Sample], dataset: DatasetDescription, crop_size: tuple[int, int]
 ) -> Picture:
     """Draw ten of the samples, evenly spaced over the set: photograph, label, prediction, and the legend."""
-    chosen = [samples[i * len(samples) // EXAMPLES] for i in range(min(EXAMPLES, len(samples)))]
+    count = min(EXAMPLES, len(samples))
+    chosen = [samples[i * len(samples) // count] for i in range(count)]
     colours, cell = palette(dataset.name), (220, 150)
     rows: list[list[Picture]] = []
     for i, sample in enumerate(chosen):
