@@ -55,8 +55,13 @@ def test_the_box_holds_the_whole_photograph_and_has_the_crops_shape(
 
 @settings(deadline=None)
 @given(size=SIZES, crop=CROPS)
-def test_the_photographs_corners_lie_in_the_crop(size: tuple[int, int], crop: tuple[int, int]) -> None:
-    matrix = affine_matrix(crop_box(size, crop), crop)
+@example(size=(1, 1), crop=(473, 473))
+def test_the_photographs_corners_lie_in_the_crop_and_its_centre_in_the_middle(
+    size: tuple[int, int], crop: tuple[int, int]
+) -> None:
+    box = crop_box(size, crop)
+    matrix = affine_matrix(box, crop)
+    assert matrix @ (*box.center, 1) == pytest.approx([crop[1] / 2, crop[0] / 2], abs=0.05)
     for x in (0, size[1] - 1):
         for y in (0, size[0] - 1):
             u, v = matrix @ (x, y, 1)
