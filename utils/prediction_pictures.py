@@ -17,14 +17,19 @@ SMALLEST_SIDE = 400
 
 
 def overlay_picture(
-    picture: Picture, classes: NDArray[np.uint8], description: DatasetDescription, *, shown: Sequence[int] | None = None
+    picture: Picture,
+    classes: NDArray[np.uint8],
+    description: DatasetDescription,
+    *,
+    shown: Sequence[int] | None = None,
+    opacity: float = 0.6,
 ) -> Picture:
     """Blend a picture (H, W, 3) with its class map (H, W), with a legend of the classes `shown`.
 
     The default is the classes that occur; videos name them, so that all frames have one size.
     """
     picture, classes = _enlarged(picture, classes)
-    blended = overlay(picture, classes, palette(description.name), clear=clear_class(description))
+    blended = overlay(picture, classes, palette(description.name), opacity, clear=clear_class(description))
     return _with_legend(blended, _shown(classes, description) if shown is None else shown, description)
 
 
