@@ -1,0 +1,79 @@
+"""A web page to try a checkpoint on pictures: `python app.py --help`."""
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from utils.crop_parser import AMP_DTYPES
+from utils.inference import HumanParser
+from utils.options import HelpFormatter, size_option
+from utils.web_upload import Limits
+
+
+def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Serve a web page that parses the people in pictures.", formatter_class=HelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--checkpoint", "--restore-from", required=True, metavar="FILE",
+        help="a snapshot, the published weights, or an ONNX file",
+    )  # fmt: skip
+    add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: off)")
+    add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
+    add("--dataset", metavar="NAME", help="whose classes these are, where the checkpoint does not say")
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
+    add("--port", type=int, default=7860, help="port to listen on")
+    add("--max-upload-mb", type=float, default=Limits().upload_mb, metavar="MB", help="largest file taken")
+    add(
+        "--max-picture-side", type=int, default=Limits().picture_side, metavar="PIXELS",
+        help="longest side of a picture taken",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if not 0 < options.port < 65536:
+        parser.error("--port must be 1 .. 65535")
+    if options.max_upload_mb <= 0 or options.max_picture_side < 1:
+        parser.error("--max-upload-mb and --max-picture-side must be positive")
+    return options
+
+
+def run(options: argparse.Namespace) -> None:
+    """Load the network and serve the page until Ctrl-C. Raises ValueError or OSError where that is impossible."""
+    parser = HumanParser.from_checkpoint(
+        options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
+    )
+    limits = Limits(options.max_upload_mb, options.max_picture_side)
+    with tempfile.TemporaryDirectory(prefix="csenet-page-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are gone when the program ends
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        from utils.web_page import WebPage, draw_examples, launch  # here, because gradio is an extra
+
+        page = WebPage(parser, Path(options.checkpoint).name, limits).build(draw_examples(Path(folder)))
+        launch(page, options.host, options.port, limits)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    logging.basicConfig(format="%(message)s")
+    options = parse_options(arguments)
+    if find_spec("gradio") is None:
+        print("app.py: the page needs gradio: pip install -r requirements-app.txt", file=sys.stderr)
+        return 2
+    try:
+        run(options)
+    except (ValueError, OSError) as error:  # CheckpointError; a port that is taken
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nEnded.", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+// The parsed picture: the class below the pointer is named and stands out. Body of a function of `element`, `props`,
+// `watch`; see gr.HTML's js_on_load. Nothing here asks the server.
+const figure = element.querySelector("figure");
+const image = element.querySelector("img");
+const canvas = element.querySelector("canvas");
+const label = element.querySelector(".class-label");
+const note = element.querySelector(".note");
+let scene = null;
+let classes = null;
+let shown = new Set();
+let lit = null;
+
+async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function paint() {
+  if (!scene) return;
+  const colours = new Uint32Array(256); // little-endian RGBA; 0 is transparent
+  for (const index of shown) {
+    const [red, green, blue] = scene.colours[index];
+    const alpha = lit === null || lit === index ? 255 : 60;
+    colours[index] = ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  }
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(scene.width, scene.height);
+  const target = new Uint32Array(pixels.data.buffer);
+  for (let i = 0; i < classes.length; i++) target[i] = colours[classes[i]];
+  context.putImageData(pixels, 0, 0);
+}
+
+function light(index) {
+  const next = index !== null && shown.has(index) ? index : null;
+  if (next === lit) return;
+  lit = next;
+  paint();
+}
+
+async function load() {
+  const wanted = props.value;
+  const usable = wanted && wanted.classes;
+  const unpacked = usable ? await unpack(wanted.classes) : null;
+  if (usable) {
+    image.src = wanted.picture;
+    await image.decode().catch(() => {});
+  }
+  if (wanted !== props.value) return; // another picture came meanwhile, and is being loaded
+  note.textContent = (wanted && wanted.note) || (usable ? "" : note.dataset.empty);
+  note.hidden = !note.textContent;
+  figure.hidden = !usable;
+  label.hidden = true;
+  scene = usable ? wanted : null;
+  classes = unpacked;
+  lit = null;
+  if (!scene) return;
+  shown = new Set(scene.shown);
+  figure.style.setProperty("--ratio", scene.width / scene.height);
+  canvas.width = scene.width;
+  canvas.height = scene.height;
+  paint();
+  figure.dataset.number = scene.number;
+}
+
+function point(event) {
+  if (!scene) return;
+  const box = canvas.getBoundingClientRect();
+  const x = Math.floor(((event.clientX - box.left) / box.width) * scene.width);
+  const y = Math.floor(((event.clientY - box.top) / box.height) * scene.height);
+  const inside = x >= 0 && y >= 0 && x < scene.width && y < scene.height;
+  const index = inside ? classes[y * scene.width + x] : null;
+  const name = index === null ? undefined : scene.names[index];
+  label.hidden = name === undefined;
+  if (label.hidden) return light(null);
+  label.lastElementChild.textContent = name;
+  label.firstElementChild.style.background = `rgb(${scene.colours[index]})`;
+  // Beside the pointer, on the side that has room.
+  const left = event.clientX - box.left;
+  const top = event.clientY - box.top;
+  const flip = left > box.width / 2;
+  label.style.transform = `translate(${flip ? "calc(-100% - 12px)" : "14px"}, ${top > 40 ? "-130%" : "60%"})`;
+  label.style.left = `${left}px`;
+  label.style.top = `${top}px`;
+  light(index);
+}
+
+canvas.addEventListener("pointermove", point);
+canvas.addEventListener("pointerdown", point);
+canvas.addEventListener("pointerleave", () => {
+  label.hidden = true;
+  light(null);
+});
+document.addEventListener("parsing:shown", (event) => {
+  shown = new Set(event.detail);
+  paint();
+});
+document.addEventListener("parsing:light", (event) => light(event.detail));
+document.addEventListener("parsing:opacity", (event) => (canvas.style.opacity = event.detail));
+canvas.style.opacity = props.opacity;
+watch("value", load);
+load();
