@@ -211,7 +211,7 @@ def test_classes_that_differ_are_refused(tiny: Any, tmp_path: Path, monkeypatch:
 def test_rounding_may_decide_ties_of_the_edge_branch() -> None:
     """Only differences next to a pixel where edge and no edge are equally likely are forgiven."""
     edge = torch.ones(1, 2, 20, 20) * torch.tensor([1.0, 0.0])[:, None, None]
-    edge[0, 1, 5, 5] = 1.0001
+    edge[0, 1, 5, 5] = 1.00001
     final = torch.zeros(1, 3, 20, 20)
     outputs = CSENetOutput(final, final, final, edge, final, final)
     model: Any = lambda images: outputs  # noqa: E731

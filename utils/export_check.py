@@ -18,6 +18,7 @@ Run = Callable[[Tensor], Tensor]
 SMALLEST_SIDE = 65
 MAX_DIFFERENCE = 1e-3
 MIN_AGREEMENT = 99.99
+EDGE_TIE = 1e-4
 
 
 class VerificationError(RuntimeError):
@@ -110,10 +111,10 @@ def compare_batch(model: CSENet, run: Run, content: str, images: Tensor, *, clas
 def _undecided(edge: Tensor) -> Tensor:
     """Return where rounding may choose the logits: (N, 1, h, w), next to a tie between edge and no edge.
 
-    The edge branch decides by the larger of two logits. Where they are closer than the difference allowed to both,
-    either decision is right, and the 3 x 3 convolution behind it changes the logits around.
+    The edge branch decides by the larger of two logits. Where they are closer than EDGE_TIE, either decision is
+    right, and the 3 x 3 convolution behind it changes the logits around.
     """
-    tie = (edge[:, :1] - edge[:, 1:]).abs() < 2 * MAX_DIFFERENCE
+    tie = (edge[:, :1] - edge[:, 1:]).abs() < EDGE_TIE
     return F.max_pool2d(tie.float(), 3, stride=1, padding=1) > 0
 
 
