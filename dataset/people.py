@@ -33,7 +33,7 @@ LIP = BUILT_IN["lip"]
 FOLDERS = LAYOUTS[LIP.layout]
 MARKER_FILE = "people.json"
 # To be raised when the drawing changes, so that sets drawn before are drawn anew.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Below this many pictures, starting worker processes takes longer than they save.
 POOL_FROM = 200
 SMALLEST_SIDE = 32
@@ -71,9 +71,9 @@ def _place(rng: Generator, person: Person, size: tuple[int, int]) -> tuple[float
     low, high = points.min(0) - np.array([0.2, 0.05]), points.max(0) + np.array([0.2, 0.4])
     span = high - low
     scale = float(min(height / span[1], width / span[0]) * rng.uniform(0.88, 1.0))
-    closer = chance(rng, 0.32)
+    closer = chance(rng, 0.12)
     if closer:
-        scale *= float(rng.uniform(1.15, 1.7))
+        scale *= float(rng.uniform(1.15, 1.5))
     spare = np.array([width, height]) - span * scale
     shift = rng.uniform(0.25, 0.75, 2)
     if closer:
