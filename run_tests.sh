@@ -8,7 +8,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 source utils/environment.sh
-prepare_environment requirements.txt requirements-dev.txt
+prepare_environment requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt
 
 ruff check .
 ruff format --check .
