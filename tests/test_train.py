@@ -125,9 +125,11 @@ def test_a_run_leaves_snapshots_and_logs(uninterrupted: Path) -> None:
     assert list((uninterrupted / "tensorboard").glob("events*"))
 
 
-def test_workers_do_not_change_a_run(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
-    assert start("workers", "--num-workers", "2").returncode == 0
+def test_workers_and_kept_snapshots_do_not_change_a_run(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+    assert start("workers", "--num-workers", "2", "--keep-every", "1").returncode == 0
     assert_same(tmp_path / "workers", uninterrupted)
+    kept = [read_checkpoint(tmp_path / "workers" / f"DEMO_epoch_{number}.pth")["step"] for number in (1, 2)]
+    assert kept == [STEPS // 2, STEPS]
 
 
 @pytest.mark.parametrize(("at_step", "workers"), [(2, "0"), (8, "2")])

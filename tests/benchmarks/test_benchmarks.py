@@ -28,3 +28,10 @@ def test_speed_is_measured_beside_deeplab() -> None:
     assert re.search(r"^CSENet +[\d.]+ +[\d.]+", printed, re.MULTILINE)
     assert re.search(r"CSENet takes [\d.]+ times as long as DeepLabV3", printed)
     assert "1 x 3 x 65 x 97, 20 classes, amp bf16, eager; 2 passes after 1; torch " in printed
+
+
+def test_a_training_step_is_measured_beside_deeplab() -> None:
+    printed = run("training_step.py", "--device", "cpu", "--size", "65,65", "--repeat", "1", "--warmup", "0")
+    (memory,) = re.findall(r"^CSENet +[\d.]+ +[\d.]+ +([\d.]+)$", printed, re.MULTILINE)
+    assert 102.88e6 * 4 * 3 / 2**30 < float(memory) < 3, "weights, gradients, momentum and some activations"
+    assert re.search(r"A step of CSENet takes [\d.]+ times as long as one of DeepLabV3", printed)
