@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -48,6 +49,7 @@ def run(options: argparse.Namespace) -> None:
     parser = HumanParser.from_checkpoint(
         options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up, as Ctrl-C does
     limits = Limits(options.max_upload_mb, options.max_picture_side)
     with tempfile.TemporaryDirectory(prefix="csenet-page-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are gone when the program ends

@@ -56,18 +56,6 @@ class Upload(NamedTuple):
     name: str
 
 
-class PictureUpload(gr.Image):
-    """Gradio's picture input without its decoding: the page reads files itself, to refuse them in its own words."""
-
-    is_template = True  # in the browser it is an Image
-
-    def preprocess(self, payload: Any) -> Any:
-        """Return the uploaded file as it came, or None."""
-        if payload is None or payload.path is None:
-            return None
-        return Upload(payload.path, payload.orig_name or Path(payload.path).name)
-
-
 class WebPage:
     """What the page does, one method an event; `build` wires them to what people see.
 
@@ -154,7 +142,7 @@ class WebPage:
     def make_file(self, kind: str, parsed: Parsed | None, legend: dict[str, Any] | None, opacity: float) -> str | None:
         """Return the path of a download of one of `KINDS`, in Gradio's own folder, which is cleared regularly."""
         if parsed is None:
-            gr.Warning("There is nothing to download yet: please choose a picture first.", title="No picture")
+            gr.Warning("There is nothing to download yet: please choose a picture first.")
             return None
         name, content = download(kind, parsed, self.parser.description, self.shown(legend), opacity)
         path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / name
@@ -173,9 +161,9 @@ class WebPage:
             view["note"] = "The network found nobody in this picture."
         return parsed, view, {"rows": rows, "shown": shown}
 
-    def _input(self, examples: Sequence[Path]) -> PictureUpload:
+    def _input(self, examples: Sequence[Path]) -> gr.Image:
         limits = self.limits
-        upload = PictureUpload(
+        upload: Any = gr.Image(
             type="filepath",
             sources=["upload", "webcam", "clipboard"],
             label="Picture",
@@ -183,13 +171,22 @@ class WebPage:
             buttons=[],
             elem_id="upload",
         )
+        # The page reads files itself, to refuse them in its own words. (Subclassing would make Gradio write a stub file
+        # beside this one.)
+        upload.preprocess = _as_uploaded
         gr.Markdown(
             f"<small>JPEG, PNG, WebP, BMP or TIFF, up to {limits.upload_mb:g} MB and {limits.picture_side} pixels a "
             "side. Pictures stay on the computer that serves this page and are forgotten after an hour.</small>"
         )
-        gr.Examples(
-            [[str(path)] for path in examples], upload, label="Examples (drawn people)", examples_per_page=len(examples)
+        # Not gr.Examples, which replaces the component and so its `preprocess`.
+        names = gr.Dataset(
+            components=[gr.Image(render=False, type="filepath")],
+            samples=[[str(path)] for path in examples],
+            type="index",
+            label="Examples (drawn people)",
+            elem_id="examples",
         )
+        names.click(lambda index: str(examples[index]), names, upload, api_visibility="private", show_progress="hidden")
         return upload
 
     def _connect_downloads(self, buttons: dict[str, gr.Button], inputs: list[gr.components.Component]) -> None:
@@ -218,22 +215,34 @@ def launch(page: gr.Blocks, host: str, port: int, limits: Limits) -> None:
     """Serve the page until Ctrl-C, with nothing sent or fetched elsewhere. Raises OSError where the port is taken."""
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     page.queue(max_size=32)
-    page.launch(
-        server_name=host,
-        server_port=port,
-        share=False,
-        ssr_mode=False,
-        enable_monitoring=False,
-        max_file_size=int(limits.upload_mb * 2**20),
-        state_session_capacity=64,
-        footer_links=[],
-        theme=theme,
-        css=(_FOLDER / "web_page.css").read_text(encoding="utf-8"),
-        quiet=True,
-        prevent_thread_lock=True,
-    )
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            max_file_size=int(limits.upload_mb * 2**20),
+            state_session_capacity=64,
+            footer_links=[],
+            theme=theme,
+            css=(_FOLDER / "web_page.css").read_text(encoding="utf-8"),
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise OSError(
+            f"{host}:{port} is taken, or no address of this computer; choose another --port or --host"
+        ) from error
     print(f"CSENet's page is at {page.local_url} - Ctrl-C ends it.", flush=True)
     page.block_thread()
+
+
+def _as_uploaded(payload: Any) -> Upload | None:
+    """Return an uploaded file as it came; Gradio has checked that it is one."""
+    if payload is None or payload.path is None:
+        return None
+    return Upload(payload.path, payload.orig_name or Path(payload.path).name)
 
 
 def _view_and_legend() -> tuple[gr.HTML, gr.HTML]:
@@ -259,7 +268,7 @@ def _view_and_legend() -> tuple[gr.HTML, gr.HTML]:
 
 
 def _accuracy() -> tuple[gr.CheckboxGroup, gr.Checkbox]:
-    with gr.Accordion("Accuracy", open=False):
+    with gr.Accordion("Accuracy", open=False, elem_id="accuracy"):
         scales = gr.CheckboxGroup(
             [(f"{scale:g}", scale) for scale in SCALES],
             value=[1.0],
@@ -298,5 +307,5 @@ def _warn(error: Exception) -> str:
         message = "The device has too little memory for this; please try fewer or smaller scales."
     else:
         message = str(error)
-    gr.Warning(html.escape(message), title="That did not work")
+    gr.Warning(html.escape(message))
     return message

@@ -49,6 +49,7 @@ async function load() {
   if (wanted !== props.value) return; // another picture came meanwhile, and is being loaded
   note.textContent = (wanted && wanted.note) || (usable ? "" : note.dataset.empty);
   note.hidden = !note.textContent;
+  note.classList.toggle("message", Boolean(wanted && wanted.note));
   figure.hidden = !usable;
   label.hidden = true;
   scene = usable ? wanted : null;
