@@ -33,7 +33,7 @@ LIP = BUILT_IN["lip"]
 FOLDERS = LAYOUTS[LIP.layout]
 MARKER_FILE = "people.json"
 # To be raised when the drawing changes, so that sets drawn before are drawn anew.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # Below this many pictures, starting worker processes takes longer than they save.
 POOL_FROM = 200
 SMALLEST_SIDE = 32

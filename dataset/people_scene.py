@@ -10,11 +10,12 @@ from dataset.people_canvas import Canvas, Colour, Image, Points, circle, limb, s
 from dataset.people_person import chance, choose, sample_colour
 
 BACKGROUND = 0
+HAZE = 228.0
 
 
 def draw_background(rng: Generator, size: tuple[int, int]) -> Image:
     """A background (H, W, 3) BGR of `size` (height, width)."""
-    scenes = {_field: 1.3, _street: 1.2, _room: 1.6, _wall: 1.2, _clutter: 0.9, _beach: 0.6}
+    scenes = {_field: 1.3, _street: 1.2, _room: 1.6, _wall: 1.2, _clutter: 0.4, _beach: 0.6}
     picture = choose(rng, scenes)(rng, size)
     sigma = float(rng.uniform(0, 1)) ** 2 * 0.016 * size[0]
     if sigma > 0.3:
@@ -22,6 +23,9 @@ def draw_background(rng: Generator, size: tuple[int, int]) -> Image:
     cell = int(rng.integers(3, 16))
     coarse = rng.standard_normal((size[0] // cell + 2, size[1] // cell + 2), np.float32)
     grain = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+    # Aerial perspective: what is far away is pale, and the person stands out.
+    haze = float(rng.uniform(0.35, 0.65))
+    picture = picture * (1 - haze) + HAZE * haze
     return np.clip(picture + grain * rng.uniform(0, 4), 0, 255).astype(np.uint8)
 
 
