@@ -2,10 +2,15 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+ROOT = Path(__file__).parents[1]
 FLAGS = (
     "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-sync "
     "disable-component-update disable-dev-shm-usage"
@@ -36,6 +42,33 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> An
             return result
         time.sleep(0.05)
     raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+@contextmanager
+def served(checkpoint: Path, folder: Path, options: Sequence[str] = ()) -> Iterator[str]:
+    """Serve the page by `app.py` as a process of its own, and give its address.
+
+    Its output goes to `app.txt` in the folder, its temporary files below it. It must end well when it is told to,
+    without a traceback, and leave no files.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log, temporary = folder / "app.txt", folder / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "app.py", "--checkpoint", str(checkpoint), "--port", str(port), *options]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
+    try:
+        wait_for(lambda: "page is at" in log.read_text() or process.poll() is not None, "the server", 60)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(30)
+    assert "Traceback" not in log.read_text()
+    assert status == 0
+    assert list(temporary.glob("csenet-page-*")) == []
 
 
 @contextmanager

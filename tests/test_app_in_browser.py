@@ -1,10 +1,5 @@
 """The web page of `app.py` in headless Chromium, with a small network."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +11,12 @@ from PIL import Image
 
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
-from tests.browser import Visit, chromium, missing_programs, wait_for
+from tests.browser import Visit, chromium, missing_programs, served, wait_for
 from tests.drawn import drawn, encoded
 from utils.inference import HumanParser
 from utils.snapshots import snapshot_content, write_snapshot
 
 LIP = BUILT_IN["lip"]
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,25 +34,9 @@ def checkpoint(small_network: CSENet, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def address(_installed: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page, served by `app.py` as a process of its own, which must end well, without a traceback or file left."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log, temporary = tmp_path_factory.mktemp("log") / "app.txt", tmp_path_factory.mktemp("temporary")
-    command = [sys.executable, "app.py", "--checkpoint", str(checkpoint), "--port", str(port), "--device", "cpu"]
-    command += ["--max-upload-mb", "0.5", "--max-picture-side", "500"]
-    environment = os.environ | {"TMPDIR": str(temporary)}
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
-    try:
-        wait_for(lambda: "page is at" in log.read_text() or process.poll() is not None, "the server", 60)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        status = process.wait(30)
-    assert "Traceback" not in log.read_text()
-    assert status == 0
-    assert list(temporary.iterdir()) == []
+    limits = ["--max-upload-mb", "0.5", "--max-picture-side", "500"]
+    with served(checkpoint, tmp_path_factory.mktemp("served"), ["--device", "cpu", *limits]) as result:
+        yield result
 
 
 @pytest.fixture(scope="module")

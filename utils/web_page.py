@@ -167,7 +167,7 @@ class WebPage:
             type="filepath",
             sources=["upload", "webcam", "clipboard"],
             label="Picture",
-            height=360,
+            height=320,
             buttons=[],
             elem_id="upload",
         )
@@ -282,8 +282,9 @@ def _accuracy() -> tuple[gr.CheckboxGroup, gr.Checkbox]:
 
 def _download_buttons() -> dict[str, gr.Button]:
     labels = {"mask": "Mask", "overlay": "Overlay", "cutout": "Cut-out"}
+    gr.Markdown("**Download**", elem_id="download")
     with gr.Row():
-        buttons = {kind: gr.Button(f"⬇ {labels[kind]}", elem_id=kind, min_width=90) for kind in KINDS}
+        buttons = {kind: gr.Button(labels[kind], elem_id=kind, min_width=90) for kind in KINDS}
     gr.Markdown(
         "<small>The mask is a palette PNG whose values are the class indices, with all classes. Overlay and cut-out "
         "(transparent background) have the classes that are switched on.</small>"

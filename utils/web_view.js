@@ -62,6 +62,8 @@ async function load() {
   canvas.height = scene.height;
   paint();
   figure.dataset.number = scene.number;
+  // On a phone the picture's own place is above, and fills the screen.
+  if (figure.getBoundingClientRect().top > 0.6 * window.innerHeight) figure.scrollIntoView({ block: "center" });
 }
 
 function point(event) {
