@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 FLAGS = (
     "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-sync "
-    "disable-component-update disable-dev-shm-usage"
+    "disable-component-update disable-dev-shm-usage hide-scrollbars"
 )
 READ_CANVAS = """const canvas = document.querySelector("#view canvas");
 const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;

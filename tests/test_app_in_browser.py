@@ -115,7 +115,7 @@ def test_class_below_the_pointer_is_named_and_stands_out(visit: Visit, anna: Pat
         assert visit.hover(row, column) == LIP.class_names[index]
         alpha = visit.painted()[..., 3]
         others = (classes != index) & (classes != 0)
-        assert (alpha[others] == (60 if index else 255)).all()
+        assert (alpha[others] == (110 if index else 255)).all()
         assert (alpha[classes == index] == (255 if index else 0)).all()
 
 

@@ -21,7 +21,7 @@ function paint() {
   const colours = new Uint32Array(256); // little-endian RGBA; 0 is transparent
   for (const index of shown) {
     const [red, green, blue] = scene.colours[index];
-    const alpha = lit === null || lit === index ? 255 : 60;
+    const alpha = lit === null || lit === index ? 255 : 110;
     colours[index] = ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
   }
   const context = canvas.getContext("2d");
