@@ -25,8 +25,8 @@ def draw_background(rng: Generator, size: tuple[int, int]) -> Image:
     grain = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
     # Aerial perspective: what is far away is pale, and the person stands out.
     haze = float(rng.uniform(0.35, 0.65))
-    picture = picture * (1 - haze) + HAZE * haze
-    return np.clip(picture + grain * rng.uniform(0, 4), 0, 255).astype(np.uint8)
+    pale = picture * (1 - haze) + HAZE * haze
+    return np.clip(pale + grain * rng.uniform(0, 4), 0, 255).astype(np.uint8)
 
 
 def _gradient(top: Colour, bottom: Colour, size: tuple[int, int]) -> Image:
