@@ -8,12 +8,17 @@ cd "$here"
 demo=snapshots/demo
 start=$SECONDS
 
+# Half the time on processors that compute in bfloat16; others would only emulate it.
+amp=off
+grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo && amp=bf16
+
 echo "1/3 Drawing people with their labels ..."
-python -m dataset.people --output "$demo/data" --train 600 --val 40
+python -m dataset.people --output "$demo/data" --train 800 --val 40
 
 echo "2/3 Training on them from random weights ..."
 python train.py --data-dir "$demo/data" --snapshot-dir "$demo" --resume auto --input-size 97,65 --depth 50 \
-    --batch-size 6 --learning-rate 0.01 --epochs 1 --no-random-scale --no-mixup "$@"
+    --epochs 1 --batch-size 4 --learning-rate 0.02 --no-random-scale --no-random-rotation --no-random-colour --no-mixup \
+    --amp $amp "$@"
 
 echo "3/3 Evaluating at three scales with mirror ..."
 python evaluate_multiscale.py --data-dir "$demo/data" --checkpoint "$demo/DEMO_epoch_Best.pth" \
