@@ -409,7 +409,15 @@ def test_an_interrupted_run_continues(
     arguments = ["--input", "in", "--overlay", "--json", "--batch-size", "1"]
     command = [sys.executable, str(ROOT / "tests/predict_tiny.py"), "--checkpoint", "tiny", "--output", "out"]
     environment = {**os.environ, "BATCH_SECONDS": "0.3"}
-    process = subprocess.Popen(command + arguments, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command + arguments,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell without job control, as machines use it, makes its background jobs ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not (tmp_path / "out/json/01.json").exists():
         assert time.monotonic() < deadline
