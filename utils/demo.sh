@@ -8,7 +8,7 @@ cd "$here"
 demo=snapshots/demo
 start=$SECONDS
 
-# Half the time on processors that compute in bfloat16; others would only emulate it.
+# Saves a third of the time on processors that compute in bfloat16; others would only emulate it.
 amp=off
 grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo && amp=bf16
 

@@ -110,7 +110,7 @@ run_evaluation() {
     launch "$script" --data-dir "$data" --checkpoint "$checkpoint" "$@"
 }
 
-# Prints the comment at the top of a script, for -h and --help, and then the options of the Python script.
+# Prints the comment at the top of a script, for -h and --help.
 usage_if_asked() {
     local script=$1 argument
     shift

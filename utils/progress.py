@@ -2,13 +2,10 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TypeVar
 
 from tqdm import tqdm
 
-T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -64,14 +61,6 @@ class Progress:
             self.bar.close()
         elif kind is None:
             self._print_line()
-
-
-def progress(items: Iterable[T], title: str, total: int, unit: str, *, quiet: bool = False) -> Iterator[T]:
-    """Yield the items while showing their `Progress`."""
-    with Progress(title, total, unit, quiet=quiet) as shown:
-        for item in items:
-            yield item
-            shown.advance()
 
 
 def duration(seconds: float) -> str:
