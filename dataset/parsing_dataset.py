@@ -4,6 +4,8 @@ A worker hands over bytes and nothing more. Normalisation, edges and class distr
 whole batch on the device, where they cost next to nothing.
 """
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -85,6 +87,16 @@ def worker_init(worker_id: int) -> None:
     torch.set_num_threads(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End the workers that an error left running: multiprocessing would send them SIGTERM and wait for them forever."""
+    workers = [process for process in multiprocessing.active_children() if process.daemon]
+    if workers and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would report them as crashed
+    for process in workers:
+        process.kill()
 
 
 def channels_first(image: NDArray[np.uint8]) -> Tensor:

@@ -172,6 +172,13 @@ def test_a_kill_while_writing_leaves_the_snapshot_before(start: Start, uninterru
     assert not list(folder.glob(".*.partial"))
 
 
+def test_an_error_ends_the_run_and_its_workers(start: Start) -> None:
+    """The workers leave SIGTERM to the main process, and a terminated process is waited for at exit."""
+    result = start("failed", "--num-workers", "2", FAIL_AT_STEP="3")
+    assert result.returncode == 1
+    assert result.stderr.rstrip().endswith("no memory left")
+
+
 def test_two_processes_train_what_one_trains_with_the_same_images_a_step(start: Start, tmp_path: Path) -> None:
     """One process that accumulates two batches computes what two processes with one each do, dropout and mixup
     included. BatchNorm takes its statistics per batch in both: synchronised statistics need GPUs."""

@@ -19,7 +19,7 @@ class TinyNetwork(nn.Module):
 
     STEP_SECONDS in the environment slows each training step down, so that a test can interrupt one. DIE_AT_STEP kills
     process 1, as a crash would, at that training step (unless torchrun has restarted it already). BREAK_AT_STEP makes
-    the outputs of a training step NaN.
+    the outputs of a training step NaN; FAIL_AT_STEP raises what a GPU without enough memory does.
     """
 
     def __init__(self, num_classes: int, input_size: tuple[int, int], *, depth: int = 101) -> None:
@@ -54,6 +54,8 @@ class TinyNetwork(nn.Module):
         first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
         if self.calls == int(os.environ.get("DIE_AT_STEP", 0)) and os.environ["RANK"] == "1" and first_start:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.calls == int(os.environ.get("FAIL_AT_STEP", 0)):
+            raise torch.OutOfMemoryError("no memory left")
 
 
 def load_tiny(model: TinyNetwork, source: Mapping[str, Any], **_: Any) -> TinyNetwork:
