@@ -172,6 +172,19 @@ def test_a_kill_while_writing_leaves_the_snapshot_before(start: Start, uninterru
     assert not list(folder.glob(".*.partial"))
 
 
+def test_a_run_moves_between_a_gpu_and_a_cpu(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+    """The memory of a GPU's weights and momentum is ordered otherwise: channels last."""
+    assert start("moved", DIE_WRITING_STEP=str(STEPS)).returncode
+    path = tmp_path / "moved" / "DEMO_epoch_Last.pth"
+    content = torch.load(path, weights_only=True)
+    for state in content["optimizer"]["state"].values():
+        if state["momentum_buffer"].ndim == 4:
+            state["momentum_buffer"] = state["momentum_buffer"].contiguous(memory_format=torch.channels_last)
+    torch.save(content, path)
+    assert start("moved", "--resume", "auto").returncode == 0
+    assert_same(tmp_path / "moved", uninterrupted)
+
+
 def test_an_error_ends_the_run_and_its_workers(start: Start) -> None:
     """The workers leave SIGTERM to the main process, and a terminated process is waited for at exit."""
     result = start("failed", "--num-workers", "2", FAIL_AT_STEP="3")

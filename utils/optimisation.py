@@ -123,4 +123,8 @@ class Optimisation:
     def restore(self, content: dict[str, Any]) -> None:
         """Take up the state of a resumable snapshot."""
         self.optimizer.load_state_dict(content["optimizer"])
+        for parameter, state in self.optimizer.state.items():
+            # The fused step goes through memory in order, which on a GPU is channels last and on a CPU is not.
+            for name, value in state.items():
+                state[name] = torch.empty_like(parameter).copy_(value)
         self.scaler.load_state_dict(content["scaler"])
