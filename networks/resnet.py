@@ -1,5 +1,6 @@
 """The backbone: a dilated ResNet with a deep stem (He et al. 2016; stem of Inception, dilation of DeepLab)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -52,7 +53,6 @@ class ResNet(nn.Module):
         self.bn2 = nn.BatchNorm2d(64)
         self.conv3 = _conv3x3(64, 128)
         self.bn3 = nn.BatchNorm2d(128)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         blocks = BLOCKS[depth]
         self.layer1 = _stage(128, 64, blocks[0])
         self.layer2 = _stage(256, 128, blocks[1], stride=2)
@@ -64,11 +64,21 @@ class ResNet(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
         x = F.relu(self.bn3(self.conv3(x)), inplace=True)
-        c2 = self.layer1(self.maxpool(x))
+        c2 = self.layer1(_max_pool(x))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
         c5 = self.layer4(c4)
         return c2, c3, c4, c5
+
+
+def _max_pool(x: Tensor) -> Tensor:
+    """Return the maximum of each 3 x 3 window around every second pixel of every second row."""
+    # Older PyTorch (2.11 is one) can export pooling with a stride only for every other image size; 2.6 cannot tell
+    # exporting from compiling.
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    if exporting():
+        return F.max_pool2d(x, 3, stride=1, padding=1)[:, :, ::2, ::2]
+    return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 def _conv3x3(in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
