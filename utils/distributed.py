@@ -1,6 +1,7 @@
 """One process or many: everything that knows about torch.distributed."""
 
 import os
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 
 class Processes(NamedTuple):
@@ -80,20 +81,24 @@ def stop_processes() -> None:
 
 def reduce_flags(flags: Sequence[bool]) -> list[bool]:
     """Return which flags are set in any process. Every process must call it."""
-    if not dist.is_initialized():
-        return list(flags)
-    tensor = torch.tensor(flags, dtype=torch.int32)
-    dist.all_reduce(tensor, dist.ReduceOp.MAX)
-    return [bool(flag) for flag in tensor]
+    return [bool(flag) for flag in _reduce(torch.tensor(flags, dtype=torch.int32), dist.ReduceOp.MAX)]
 
 
 def reduce_sum(values: NDArray) -> NDArray:
     """Return the sum of an array over the processes. Every process must call it."""
-    if not dist.is_initialized():
-        return values
-    tensor = torch.from_numpy(np.array(values))
-    dist.all_reduce(tensor, dist.ReduceOp.SUM)
-    return tensor.numpy()
+    return _reduce(torch.from_numpy(np.array(values)), dist.ReduceOp.SUM).numpy()
+
+
+_last_reduced: deque[Tensor] = deque(maxlen=4)
+"""Keeps tensors alive that gloo's threads may still hold: in PyTorch 2.6 a thread that was the last to drop one would
+wait for the GIL, and the end of the process group, which has the GIL, for the thread."""
+
+
+def _reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+    if dist.is_initialized():
+        dist.all_reduce(tensor, operation)
+        _last_reduced.append(tensor)
+    return tensor
 
 
 def wait_for_all() -> None:
