@@ -103,8 +103,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         foreign = re.search(r"GLOBAL ([\w.]+)|(?:class|function|call) ([\w.]+\.[\w.]+)", str(error))
         if foreign is None:
             raise _damaged(path, error) from error
+        name = (foreign[1] or foreign[2]).removeprefix("builtins.")
         raise CheckpointError(
-            f"{where} was not opened: it holds Python objects ({foreign[1] or foreign[2]}) beside tensors, and loading "
+            f"{where} was not opened: it holds Python objects ({name}) beside tensors, and loading "
             "those can run any code. Save the state dict alone: torch.save(model.state_dict(), path)"
         ) from error
     except Exception as error:  # damaged bytes can end in almost any of them, struct.error and MemoryError included
