@@ -1,6 +1,9 @@
 """One process or many: everything that knows about torch.distributed."""
 
+import ipaddress
 import os
+import socket
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -44,6 +47,8 @@ def start_processes(device: str | None = None) -> Processes:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if "RANK" in os.environ:
+        if world_size > local_world_size and "GLOO_SOCKET_IFNAME" not in os.environ:
+            _warn_of_own_address()
         # Both backends: gradients travel by NCCL, the few numbers that live on the CPU by gloo.
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         store, rank, world_size = next(dist.rendezvous("env://"))
@@ -51,8 +56,37 @@ def start_processes(device: str | None = None) -> Processes:
             # torchrun keeps its store when it restarts the processes after a crash; the addresses that the dead ones
             # left in it must not be found. (On several machines `run.sh` tells torchrun to make a new store.)
             store = dist.PrefixStore(f"start_{restart_count()}", store)
+        elif "NODE_RANK" in os.environ:
+            rank = _rank_by_machine(store, rank, world_size, os.environ["NODE_RANK"])
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     return Processes(rank, world_size, local_world_size, chosen)
+
+
+def _rank_by_machine(store: dist.Store, rank: int, world_size: int, machine: str) -> int:
+    """Return this process's rank when the processes are counted machine by machine.
+
+    torchrun counts the machines as they come; but snapshots and messages are expected on the first.
+    """
+    store.set(f"machine_of_{rank}", machine)
+    machines = [int(store.get(f"machine_of_{other}")) for other in range(world_size)]
+    return sorted(range(world_size), key=lambda other: (machines[other], other)).index(rank)
+
+
+def _warn_of_own_address() -> None:
+    """Say so if gloo will tell the other machines an address at which each of them finds itself."""
+    name = socket.gethostname()
+    try:
+        address = str(socket.getaddrinfo(name, None)[0][4][0])
+        if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+            return
+    except OSError:
+        address = "no address"
+    print(
+        f"Other machines may not reach this one: its name, {name}, stands for {address} here (see /etc/hosts). If so, "
+        "set GLOO_SOCKET_IFNAME to the network interface that they reach (`ip address` lists them), such as eth0.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def restart_count() -> int:

@@ -86,7 +86,9 @@ launch() {
     if ((nodes > 1)); then
         : "${NODE_RANK:?set NODE_RANK to the number of this machine, 0 for the first}"
         : "${RENDEZVOUS:?set RENDEZVOUS to host:port of the first machine, such as host0:29500}"
-        where=(--node-rank "$NODE_RANK" --rdzv-backend c10d --rdzv-endpoint "$RENDEZVOUS" --rdzv-id csenet)
+        # Said outright who the host is: torchrun finds it by name, which fails where the name means another address.
+        where=(--rdzv-backend c10d --rdzv-endpoint "$RENDEZVOUS" --rdzv-id csenet
+            --rdzv-conf "is_host=$((NODE_RANK == 0))")
     fi
     # A new store after each restart: in the old one the dead processes' addresses would be found.
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
