@@ -137,8 +137,9 @@ def capture(model: CSENet, metadata: NetworkMetadata) -> ExportedProgram:
 
 
 def _any_size() -> tuple[dict[int, Dim]]:
-    sides = {2: Dim("height", min=SMALLEST_SIDE), 3: Dim("width", min=SMALLEST_SIDE)}
-    return ({0: Dim("batch", min=1), **sides},)
+    most = 2**15  # PyTorch 2.10 fails without a limit
+    sides = {2: Dim("height", min=SMALLEST_SIDE, max=most), 3: Dim("width", min=SMALLEST_SIDE, max=most)}
+    return ({0: Dim("batch", min=1, max=most), **sides},)
 
 
 @contextlib.contextmanager
@@ -153,11 +154,11 @@ def _exporter() -> Iterator[None]:
             yield
     except OSError:
         raise
-    except Exception as error:  # of many classes, most of them private; older exporters cannot do every size
+    except Exception as error:  # of many classes, most of them private
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"PyTorch {torch.__version__} cannot export this network ({reason[:200]}); PyTorch 2.13 and 2.15 can, and "
-            "the file does not depend on the version that wrote it"
+            f"PyTorch {torch.__version__} cannot export this network ({reason[:200]}); PyTorch 2.9 and newer "
+            "can, and the file can be used without it"
         ) from error
     finally:
         logger.setLevel(level)

@@ -82,7 +82,7 @@ def open_session(path: str | os.PathLike[str], *, threads: int = 0) -> Any:
         import onnxruntime
     except ImportError as error:
         raise CheckpointError(
-            f"'{os.fspath(path)}': ONNX files need onnxruntime; install it with: pip install -r requirements-export.txt"
+            f"'{os.fspath(path)}': ONNX files need onnxruntime; install it with: pip install onnxruntime"
         ) from error
     if not Path(path).is_file():
         raise CheckpointNotFoundError(f"'{os.fspath(path)}' is not a file")
