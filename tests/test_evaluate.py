@@ -111,6 +111,7 @@ def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, s
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("mIoU") == 1
+    assert f"{IMAGES}/{IMAGES} images" in result.stderr
     two = json.loads(path.read_text())
     assert two["images"] == IMAGES
     assert without_rate(two) == without_rate(evaluate(scales=(0.75, 1.0, 1.25)))

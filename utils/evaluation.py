@@ -73,7 +73,7 @@ def evaluate(
     start = time.perf_counter()
     # Warping back and counting a batch goes on in the background while the network works on the next one.
     with (
-        Progress(title, len(mine), "images", quiet=not processes.is_main) as shown,
+        Progress(title, len(samples), "images", quiet=not processes.is_main) as shown,
         ThreadPoolExecutor(1) as background,
     ):
         pending: Future[None] | None = None
@@ -82,7 +82,8 @@ def evaluate(
             if pending is not None:
                 pending.result()
             pending = background.submit(finish, classes, batch)
-            shown.advance(len(batch.indices))
+            # The others are about as far.
+            shown.advance(min(len(batch.indices) * processes.world_size, shown.total - shown.done))
         if pending is not None:
             pending.result()
     confusion.matrix = reduce_sum(confusion.matrix)
