@@ -1,6 +1,7 @@
 """Train CSENet: `./run.sh` with everything found by itself, or `python train.py --help`."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -30,9 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
             processes = start_processes(options.device)
             train(options, processes, stop)
     except TrainingStoppedError as event:
-        say(processes, f"{event}; continue with --resume auto")
+        with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
+            say(processes, f"{event}; continue with --resume auto")
         return stop.exit_status
-    except (CheckpointError, DatasetError, TrainingDivergedError, ValueError) as error:
+    except (CheckpointError, DatasetError, TrainingDivergedError, ValueError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
@@ -65,6 +67,8 @@ def train(options: argparse.Namespace, processes: Processes, stop: StopRequest) 
     if content is not None:
         run.restore(content)
         say(processes, f"Continuing from {snapshot}: step {run.step} of {run.total_steps}.")
+    elif processes.is_main:
+        run.set_aside_earlier()
     say(
         processes,
         f"{description.name}: {len(samples['train'])} training and {len(samples['val'])} validation images, "

@@ -11,6 +11,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 class DatasetError(ValueError):
     """A dataset's files are not as they should be; the message says what, where, and what to do."""
 
+    def __str__(self) -> str:
+        """Return the message, without the traceback that a DataLoader puts before that of a worker."""
+        return super().__str__().rpartition(f"{type(self).__name__}: ")[2].rstrip()
+
 
 class SplitFolders(NamedTuple):
     """Where one split lies, relative to the dataset's root; without `ids` the photographs are the list."""

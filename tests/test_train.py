@@ -192,6 +192,27 @@ def test_an_error_ends_the_run_and_its_workers(start: Start) -> None:
     assert result.stderr.rstrip().endswith("no memory left")
 
 
+def test_an_epoch_outlives_an_error_in_its_validation(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+    assert start("failed", FAIL_IN_VALIDATION="1").returncode == 1
+    assert read_checkpoint(tmp_path / "failed" / "DEMO_epoch_Last.pth")["step"] == 6
+    assert start("failed", "--resume", "auto").returncode == 0
+    assert_same(tmp_path / "failed", uninterrupted)
+
+
+def test_a_restart_leaves_an_earlier_run_alone(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+    """Without --resume a run is a new one, also when it crashes before its first snapshot."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    old = (uninterrupted / "DEMO_epoch_Last.pth").read_bytes()
+    (folder / "DEMO_epoch_Last.pth").write_bytes(old)
+    options = ("--batch-size", "2", "--epochs", "1")
+    result = start("new", *options, processes=2, restarts=1, DIE_AT_STEP="2")
+    assert result.returncode == 0, result.stderr
+    assert "Continuing" not in result.stdout
+    assert [line["step"] for line in log_lines(folder, "step")][-6:] == [1, 2, 3, 4, 5, 6]
+    assert (folder / "DEMO_epoch_Last.previous.pth").read_bytes() == old
+
+
 def test_two_processes_train_what_one_trains_with_the_same_images_a_step(start: Start, tmp_path: Path) -> None:
     """One process that accumulates two batches computes what two processes with one each do, dropout and mixup
     included. BatchNorm takes its statistics per batch in both: synchronised statistics need GPUs."""
@@ -243,6 +264,8 @@ def test_resume_refuses_what_it_cannot_continue(start: Start, uninterrupted: Pat
     assert (result.returncode, result.stdout) == (1, "")
     assert "the interrupted run had 4 images per step, this one 3" in result.stderr
     assert "cannot be resumed" in start("other", "--resume", best).stderr
+    assert "had --input-size 65,65" in start("other", "--resume", last, "--input-size", "65,81").stderr
+    assert "done 12 steps, and 1 epochs are only 6" in start("other", "--resume", last, "--epochs", "1").stderr
 
 
 def test_a_finished_run_has_nothing_left_to_do(start: Start, uninterrupted: Path) -> None:
@@ -262,6 +285,7 @@ def test_a_finished_run_has_nothing_left_to_do(start: Start, uninterrupted: Path
         (("--device", "cuda:9"), "there is no device 'cuda:9'"),
         (("--device", "toaster"), "'toaster' is not a device"),
         (("--data-dir", "nowhere"), "no such folder"),
+        (("--snapshot-dir", __file__), "File exists"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

@@ -19,7 +19,8 @@ class TinyNetwork(nn.Module):
 
     STEP_SECONDS in the environment slows each training step down, so that a test can interrupt one. DIE_AT_STEP kills
     process 1, as a crash would, at that training step (unless torchrun has restarted it already). BREAK_AT_STEP makes
-    the outputs of a training step NaN; FAIL_AT_STEP raises what a GPU without enough memory does.
+    the outputs of a training step NaN; FAIL_AT_STEP raises what a GPU without enough memory does,
+    FAIL_IN_VALIDATION the same there.
     """
 
     def __init__(self, num_classes: int, input_size: tuple[int, int], *, depth: int = 101) -> None:
@@ -35,6 +36,8 @@ class TinyNetwork(nn.Module):
     def forward(self, images: Tensor) -> CSENetOutput:
         if self.training:
             self._misbehave()
+        elif "FAIL_IN_VALIDATION" in os.environ:
+            raise torch.OutOfMemoryError("no memory left")
         features = self.backbone(images)
         coarse, body, final, edge = self.heads(features).split([self.num_classes] * 3 + [2], dim=1)
         if self.training and self.calls == int(os.environ.get("BREAK_AT_STEP", 0)):

@@ -56,7 +56,7 @@ def run(description: str, scales: Sequence[float], arguments: list[str] | None =
     try:
         processes = start_processes(options.device)
         evaluate_and_report(options, processes)
-    except (CheckpointError, DatasetError, ValueError) as error:
+    except (CheckpointError, DatasetError, ValueError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr, flush=True)
         return 1
     finally:

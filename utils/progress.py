@@ -21,7 +21,7 @@ class Progress:
         self.first = self.done = done
         self.note = ""
         self.start = self.last_line = time.monotonic()
-        terminal = sys.stderr.isatty() and not quiet
+        terminal = not quiet and sys.stderr is not None and sys.stderr.isatty()
         self.bar = (
             tqdm(total=total, initial=done, desc=title, unit=unit, dynamic_ncols=True, smoothing=0.1)
             if terminal

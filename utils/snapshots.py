@@ -29,14 +29,21 @@ class LoadedModel(NamedTuple):
 
 
 def write_snapshot(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a snapshot so that a kill at any moment leaves the old file or the new one, never half of one."""
+    """Write a snapshot so that a kill at any moment leaves the old file or the new one, never half of one.
+
+    Raises OSError where it cannot be written, and leaves no part of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        torch.save(dict(content), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(dict(content), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except Exception:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def snapshot_content(model: CSENet, description: DatasetDescription, **info: Any) -> dict[str, Any]:

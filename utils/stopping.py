@@ -1,5 +1,7 @@
 """Stopping a long run from outside: SIGTERM and Ctrl-C ask it to finish its step, save and leave."""
 
+import contextlib
+import os
 import signal
 import sys
 from types import FrameType, TracebackType
@@ -9,7 +11,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Remember the first SIGTERM or SIGINT that comes inside its `with` block; a second one ends the process."""
+    """Remember the first SIGTERM or SIGINT that comes inside its `with` block; a second one ends the process.
+
+    Not so under torchrun: it passes on a signal that the processes may have had already, and ends them itself if they
+    take too long.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -32,6 +38,9 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
-            sys.exit(128 + number)
+            if "TORCHELASTIC_RUN_ID" not in os.environ:
+                sys.exit(128 + number)
+            return
         self.signal = number
-        print(f"\n{signal.Signals(number).name}: stopping after this step ...", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
+            print(f"\n{signal.Signals(number).name}: stopping after this step ...", file=sys.stderr, flush=True)

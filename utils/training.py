@@ -210,6 +210,9 @@ class TrainingRun:
         options = self.options
         number = epoch + 1
         if self.samples["val"] and (number % options.val_every == 0 or number == options.epochs):
+            self._save_last()  # a validation can take long, and fail
+            if self._reduced(stop=self.stop.signal is not None)[0]:
+                raise TrainingStoppedError(f"stopped before the validation; {self.last_path} holds the state")
             self._validate(number)
         self.finished_epochs = number
         self._save_last()
@@ -293,11 +296,18 @@ class TrainingRun:
             write_snapshot(self.last_path, self._content(resumable=True))
         wait_for_all()
 
+    def set_aside_earlier(self) -> None:
+        """Rename the last snapshot of an earlier run, lest this one be continued from it after a crash."""
+        if self.last_path.exists():
+            aside = self.last_path.with_suffix(".previous.pth")
+            self.last_path.replace(aside)
+            print(f"The earlier run's {self.last_path} is now {aside.name}.", flush=True)
+
     def restore(self, content: dict[str, Any]) -> None:
         """Continue from a snapshot's content whose weights `model` already has.
 
-        Raises ValueError if it belongs to a run with another number of images per step or in the training set, whose
-        steps would mean something else.
+        Raises ValueError if it belongs to a run with another crop, or another number of images per step or in the
+        training set, whose steps would mean something else; or if it is past this run's end.
         """
         if "optimizer" not in content:
             raise ValueError(
@@ -313,6 +323,14 @@ class TrainingRun:
                     f"the interrupted run had {content[key]} {key.replace('_', ' ')}, this one {now}; resume with the "
                     "same data and the same --batch-size x --accumulate x processes"
                 )
+        if content["input_size"] != list(self.options.input_size):
+            height, width = content["input_size"]
+            raise ValueError(f"the interrupted run had --input-size {height},{width}; resume it with the same")
+        if content["step"] > self.total_steps:
+            raise ValueError(
+                f"the interrupted run has already done {content['step']} steps, and {self.options.epochs} epochs are "
+                f"only {self.total_steps}; set --epochs higher"
+            )
         self.optimisation.restore(content)
         self.step, self.finished_epochs = content["step"], content["finished_epochs"]
         self.best_mean_iou = content["best_mean_iou"]

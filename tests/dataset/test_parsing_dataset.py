@@ -121,8 +121,9 @@ def test_images_are_in_the_stored_channel_order(
 
 def test_errors_in_a_worker_name_the_file(samples: dict[str, list[Sample]]) -> None:
     samples["train"][2].image_path.write_bytes(b"broken")
-    with pytest.raises(DatasetError, match=r"t2\.jpg"):
+    with pytest.raises(DatasetError, match=r"t2\.jpg") as caught:
         load(samples, 1)
+    assert "\n" not in str(caught.value)
 
 
 def test_evaluation_shows_the_whole_photograph(samples: dict[str, list[Sample]]) -> None:
