@@ -39,8 +39,8 @@ def export(model: CSENet, metadata: NetworkMetadata, output: Path, file_format: 
     """Write a network (in evaluation mode, on the CPU) to `output`, and return how the file was checked.
 
     `file_format` is a key of FORMATS. ONNX files and programs take normalised images (N, 3, H, W) float32, any number
-    and any size from 65 x 65, and return logits (N, K, ~H/4, ~W/4) or classes (N, H, W) uint8, whichever the metadata
-    say. The published layout is a state dict, each name with `module.` in front.
+    and any size from 65 x 65 (to 32768), and return logits (N, K, ~H/4, ~W/4) or classes (N, H, W) uint8, whichever
+    the metadata say. The published layout is a state dict, each name with `module.` in front.
 
     An existing file is replaced only by one that passed the check. Raises ExportError where a package is missing,
     PyTorch's exporter fails or the network does not fit the format, and VerificationError for a file that computes
@@ -157,8 +157,8 @@ def _exporter() -> Iterator[None]:
     except Exception as error:  # of many classes, most of them private
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"PyTorch {torch.__version__} cannot export this network ({reason[:200]}); PyTorch 2.9 and newer "
-            "can, and the file can be used without it"
+            f"PyTorch {torch.__version__} cannot export this network ({reason[:200]}); exporting needs "
+            "PyTorch 2.9 or newer, and is tested up to 2.15"
         ) from error
     finally:
         logger.setLevel(level)

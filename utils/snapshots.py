@@ -31,7 +31,7 @@ class LoadedModel(NamedTuple):
 def write_snapshot(path: Path, content: Mapping[str, Any]) -> None:
     """Write a snapshot so that a kill at any moment leaves the old file or the new one, never half of one.
 
-    Raises OSError where it cannot be written, and leaves no part of it.
+    If it cannot be written, no part of it is left either.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -41,9 +41,8 @@ def write_snapshot(path: Path, content: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except Exception:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
 
 
 def snapshot_content(model: CSENet, description: DatasetDescription, **info: Any) -> dict[str, Any]:

@@ -37,10 +37,9 @@ class StopRequest:
         return 128 + (self.signal or signal.SIGTERM)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            if "TORCHELASTIC_RUN_ID" not in os.environ:
-                sys.exit(128 + number)
-            return
-        self.signal = number
-        with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
-            print(f"\n{signal.Signals(number).name}: stopping after this step ...", file=sys.stderr, flush=True)
+        if self.signal is None:
+            self.signal = number
+            with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
+                print(f"\n{signal.Signals(number).name}: stopping after this step ...", file=sys.stderr, flush=True)
+        elif "TORCHELASTIC_RUN_ID" not in os.environ:
+            sys.exit(128 + number)

@@ -211,8 +211,7 @@ class TrainingRun:
         number = epoch + 1
         if self.samples["val"] and (number % options.val_every == 0 or number == options.epochs):
             self._save_last()  # a validation can take long, and fail
-            if self._reduced(stop=self.stop.signal is not None)[0]:
-                raise TrainingStoppedError(f"stopped before the validation; {self.last_path} holds the state")
+            self._stop_if_asked(None, epoch)
             self._validate(number)
         self.finished_epochs = number
         self._save_last()

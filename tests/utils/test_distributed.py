@@ -9,7 +9,6 @@ import pytest
 from torch.distributed import HashStore
 
 from utils import distributed
-from utils.distributed import _rank_by_machine
 
 
 class _JoiningError(Exception):
@@ -48,5 +47,5 @@ def test_the_first_machine_has_the_first_ranks() -> None:
     machines = ["2", "0", "0", "1", "1", "1"]
     store = HashStore()
     with ThreadPoolExecutor(6) as pool:
-        ranks = list(pool.map(lambda rank: _rank_by_machine(store, rank, 6, machines[rank]), range(6)))
+        ranks = list(pool.map(lambda rank: distributed._rank_by_machine(store, rank, 6, machines[rank]), range(6)))
     assert ranks == [5, 0, 1, 2, 3, 4]

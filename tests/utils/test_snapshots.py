@@ -38,6 +38,7 @@ def test_a_failed_write_leaves_the_file_before(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="no space left"):
         write_snapshot(path, {"step": 2})
     assert read_checkpoint(path)["step"] == 1
+    assert os.listdir(tmp_path) == ["snapshot.pth"]
 
 
 def test_old_files_without_step_counters_load_with_counters_at_zero(small_network: CSENet, tmp_path: Path) -> None:
