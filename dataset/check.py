@@ -115,30 +115,29 @@ def check_dataset(
 
 def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Sample], list[Problem]]:
     """Return the samples of a split whose photograph exists, and what does not pair up."""
-    ids, images, labels, missing = read_split(data_dir, layout, split)
+    ids, images, labels, repeated, missing = read_split(data_dir, layout, split)
     images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
     problems = [Problem("missing", split, message) for message in missing]
-    counts = Counter(ids)
     problems += [
-        Problem("listed twice", split, f"{id_list} has {name} {count} times")
-        for name, count in counts.items()
-        if count > 1
+        Problem("listed twice", split, f"{id_list} has {name} {len(lines)} times (lines {', '.join(map(str, lines))})")
+        for name, lines in repeated.items()
     ]
+    listed = set(ids)
     source = id_list or images_folder
     for folder, files, kind in ((images_folder, images, "photograph"), (labels_folder, labels, "label map")):
         if not folder.is_dir():
             continue  # then every file is missing, which is said already
         problems += [
             Problem(f"no {kind}", split, f"{folder} has no {kind} of {name}, which {source} has")
-            for name in counts
+            for name in ids
             if name not in files
         ]
         problems += [
             Problem("not listed", split, f"{path} is not used: {source} does not have {name}")
             for name, path in files.items()
-            if name not in counts
+            if name not in listed
         ]
-    return [Sample(name, images[name], labels.get(name)) for name in counts if name in images], problems
+    return [Sample(name, images[name], labels.get(name)) for name in ids if name in images], problems
 
 
 def check_samples(

@@ -33,14 +33,16 @@ class Sample(NamedTuple):
 
 
 class SplitContents(NamedTuple):
-    """What a folder has of one split: the ids as listed, and its photographs and label maps by id.
+    """What a folder has of one split: the ids in the order of the list, and its photographs and label maps by id.
 
+    `repeated` has the line numbers (from 1) of ids that are listed more than once, whose first place counts in `ids`.
     `missing` says in sentences which folder or list is not there at all.
     """
 
     ids: list[str]
     images: dict[str, Path]
     labels: dict[str, Path]
+    repeated: dict[str, list[int]]
     missing: list[str]
 
 
@@ -113,22 +115,30 @@ def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     missing: list[str] = []
     images = _files_by_stem(images_folder, IMAGE_SUFFIXES, missing)
     labels = _files_by_stem(labels_folder, (".png",), missing) if labelled else {}
-    ids = sorted(images) if id_list is None else _read_ids(id_list, missing)
-    if not ids and not missing:
+    lines = {} if id_list is None else _read_ids(id_list, missing)
+    if not missing and not (images if id_list is None else lines):
         missing.append(f"{id_list or images_folder} is empty: the {split} split has no photographs")
-    return SplitContents(ids or sorted(images), images, labels, missing)
+    repeated = {name: numbers for name, numbers in lines.items() if len(numbers) > 1}
+    return SplitContents(list(lines) or sorted(images), images, labels, repeated, missing)
 
 
 def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> list[Sample]:
     """Return the samples of a split in the order of its id list (sorted, where the layout has none).
 
-    Raises DatasetError where a folder, the list, or the file of a listed id is missing.
+    Raises DatasetError where a folder, the list, or the file of a listed id is missing, and where an id is listed
+    more than once: its photograph would count as often.
     """
     contents = read_split(data_dir, layout, split, labelled=labelled)
     if contents.missing:
         reasons = "\n".join(contents.missing)
         raise DatasetError(f"{reasons}\nThe {layout} layout is {describe_layout(layout)}")
-    images_folder, labels_folder, _ = split_paths(data_dir, layout, split)
+    images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
+    if contents.repeated:
+        named = [f"{name} ({_lines(numbers)})" for name, numbers in contents.repeated.items()]
+        raise DatasetError(
+            f"{id_list} lists {len(named)} of its ids more than once: {_first_few(named)}; delete all but one line of "
+            "each, or its photograph counts as often (`python -m dataset.check` lists them all)"
+        )
     _require_files(contents.ids, contents.images, images_folder, "photograph")
     if not labelled:
         return [Sample(name, contents.images[name], None) for name in contents.ids]
@@ -153,21 +163,33 @@ def _files_by_stem(folder: Path, suffixes: tuple[str, ...], missing: list[str]) 
     return files
 
 
-def _read_ids(path: Path, missing: list[str]) -> list[str]:
+def _read_ids(path: Path, missing: list[str]) -> dict[str, list[int]]:
+    """Return the ids of a list, in its order, each with the numbers of its lines (from 1)."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         missing.append(f"{path}: cannot be read ({reason}); it lists one id a line, without suffix")
-        return []
-    return [line.strip() for line in lines if line.strip()]
+        return {}
+    ids: dict[str, list[int]] = {}
+    for number, line in enumerate(lines, start=1):
+        if name := line.strip():
+            ids.setdefault(name, []).append(number)
+    return ids
+
+
+def _lines(numbers: list[int]) -> str:
+    return f"lines {_first_few([str(number) for number in numbers])}"
+
+
+def _first_few(items: list[str]) -> str:
+    return ", ".join(items[:3]) + (", ..." if len(items) > 3 else "")
 
 
 def _require_files(ids: list[str], files: dict[str, Path], folder: Path, kind: str) -> None:
     missing = [name for name in ids if name not in files]
     if missing:
-        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DatasetError(
-            f"{folder} lacks the {kind} of {len(missing)} of {len(ids)} ids ({names}); "
+            f"{folder} lacks the {kind} of {len(missing)} of {len(ids)} ids ({_first_few(missing)}); "
             "`python -m dataset.check` lists them all"
         )

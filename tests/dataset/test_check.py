@@ -96,7 +96,7 @@ def break_everything(data_dir: Path) -> list[tuple[str, str, str]]:
         ("no label map", "train", "train_segmentations has no label map of t2, which"),
         ("not listed", "train", "extra.jpg is not used"),
         ("not listed", "train", "surplus.png is not used"),
-        ("listed twice", "train", "train_id.txt has t3 2 times"),
+        ("listed twice", "train", "train_id.txt has t3 2 times (lines 3, 7)"),
         ("in two splits", "train, val", "v1 is a photograph of both splits"),
         ("size mismatch", "train", "t3.jpg is 30 x 40 pixels, but"),
         ("wrong label map", "train", "t4.png: the values 33 are no labels of lip"),

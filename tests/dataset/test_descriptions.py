@@ -240,6 +240,16 @@ def test_an_empty_list_is_an_error(make_dataset: Callable[..., Path]) -> None:
         list_samples(data_dir, BUILT_IN["lip"], "train")
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_an_id_listed_more_than_once_is_an_error(make_dataset: Callable[..., Path], labelled: bool) -> None:
+    data_dir = make_dataset()
+    (data_dir / "train_id.txt").write_text("t2\nt1\n\n t2\nt3\nt1 \r\nt2\n")
+    with pytest.raises(DatasetError) as error:
+        list_samples(data_dir, BUILT_IN["lip"], "train", labelled=labelled)
+    message = f"{data_dir / 'train_id.txt'} lists 2 of its ids more than once: t2 (lines 1, 4, 7), t1 (lines 2, 6);"
+    assert str(error.value).startswith(message)
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [
