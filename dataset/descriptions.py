@@ -5,6 +5,7 @@ its own `dataset.json` is a dataset as well.
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataset import class_names
 from dataset.geometry import IGNORE_LABEL
-from dataset.layouts import LAYOUTS, DatasetError, Sample, detect_layout, list_split
+from dataset.layouts import LAYOUTS, DatasetError, Sample, dataset_root, detect_layout, list_split
 
 DESCRIPTION_FILE = "dataset.json"
 
@@ -113,15 +114,15 @@ BUILT_IN = {
 def load_description(data_dir: str | Path, name: str | None = None) -> DatasetDescription:
     """Return the description of the dataset in a folder.
 
-    The folder's own `dataset.json` counts first, then the built-in description called `name`, then the one
-    that the folder's layout belongs to (the LIP layout without a name is taken for `lip`). Raises
-    DatasetError where these contradict each other or say nothing.
+    Its `dataset.json`, in the folder or beside the photographs in `images_labels/`, counts first, then the built-in
+    description called `name`, then the one that the folder's layout belongs to (the LIP layout without a name is
+    taken for `lip`). Raises DatasetError where these contradict each other or say nothing.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         raise DatasetError(f"{data_dir}: no such folder; --data-dir must name the dataset's folder")
-    file = data_dir / DESCRIPTION_FILE
-    if file.is_file():
+    file = _find_description_file(data_dir)
+    if file is not None:
         description = _read_description(file)
         if name is not None and name != description.name:
             raise DatasetError(
@@ -150,10 +151,25 @@ def list_samples(
     return list_split(data_dir, description.layout, split, labelled=labelled)
 
 
+def _find_description_file(data_dir: Path) -> Path | None:
+    """Return where the folder has something called `dataset.json`, whatever it is; None where it has not."""
+    for folder in (data_dir, dataset_root(data_dir, "lip")):
+        if os.path.lexists(folder / DESCRIPTION_FILE):
+            return folder / DESCRIPTION_FILE
+    return None
+
+
 def _read_description(file: Path) -> DatasetDescription:
+    if not file.is_file():
+        kind = "a folder" if file.is_dir() else "no regular file"
+        if file.is_symlink() and not file.exists():
+            kind = f"a link to {os.readlink(file)}, which does not exist"
+        raise DatasetError(f"{file} is {kind}; put the dataset's description there, or delete it")
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
         raise DatasetError(f"{file}: cannot be read as JSON ({error})") from error
     if not isinstance(values, dict):
         raise DatasetError(f"{file}: must hold a JSON object with name, classes, flip_pairs and ignore_label")

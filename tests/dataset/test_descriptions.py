@@ -1,6 +1,7 @@
 """Descriptions of datasets, and the samples that a folder holds."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,45 @@ def test_a_file_that_is_no_description_is_an_error(tmp_path: Path, text: str, me
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(DatasetError, match=rf"dataset\.json: {message}"):
         load_description(tmp_path)
+
+
+@pytest.mark.parametrize("name", [None, "lip"])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("dangling", r"is a link to .*nowhere\.json, which does not exist;"),
+        ("loop", "is a link to dataset.json, which does not exist;"),
+        ("folder", "is a folder;"),
+        ("link to a folder", "is a folder;"),
+        ("pipe", "is no regular file;"),
+    ],
+)
+def test_a_description_that_is_no_file_is_an_error(
+    make_dataset: Callable[..., Path], kind: str, message: str, name: str | None
+) -> None:
+    """Such a folder was once taken for LIP."""
+    data_dir = make_dataset()
+    file = data_dir / "dataset.json"
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        targets = {"dangling": data_dir / "nowhere.json", "loop": Path("dataset.json"), "link to a folder": data_dir}
+        file.symlink_to(targets[kind])
+    with pytest.raises(DatasetError, match=message) as error:
+        load_description(data_dir, name)
+    assert str(error.value).startswith(str(file))
+
+
+def test_a_description_may_lie_beside_the_folders_under_images_labels(
+    make_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    nested = make_dataset(root="data/images_labels")
+    (nested / "dataset.json").write_text(json.dumps(OWN))
+    assert load_description(tmp_path / "data").name == "mine"
+    (tmp_path / "data/dataset.json").write_text(json.dumps(OWN | {"name": "outer"}))
+    assert load_description(tmp_path / "data").name == "outer"
 
 
 @pytest.mark.parametrize(
