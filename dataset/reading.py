@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from dataset import jpeg
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import IGNORE_LABEL
 from dataset.layouts import DatasetError, Sample
@@ -24,7 +25,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     The pixels come as they are stored, whatever the EXIF orientation says, since that is what the labels were
     drawn on. Raises DatasetError where the file is missing, no picture, or truncated.
     """
-    return _decode(path, _read_bytes(path))
+    return decode_stored(read_bytes(path), path)
 
 
 def read_upright_image(path: str | Path) -> NDArray[np.uint8]:
@@ -33,12 +34,12 @@ def read_upright_image(path: str | Path) -> NDArray[np.uint8]:
     For pictures that no labels belong to. Raises DatasetError as `read_image` does, and for pictures of so many
     pixels that Pillow, which reads the orientation, refuses them.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path)
     orientation = _exif_orientation(path, data)
     if orientation != 1 and data.startswith((b"II*\0", b"MM\0*")):
         # OpenCV turns some TIFF files even when told not to, and fails on others.
         return _decode_with_pillow(path, data)
-    return np.ascontiguousarray(_turned(_decode(path, data), orientation))
+    return np.ascontiguousarray(_turned(decode_stored(data, path), orientation))
 
 
 def read_label(path: str | Path, description: DatasetDescription) -> NDArray[np.uint8]:
@@ -90,27 +91,39 @@ def save_label(path: str | Path, label: NDArray[np.uint8], description: DatasetD
     picture.save(path, format="PNG")
 
 
-def _read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
+    """Return what is in a file; raises DatasetError where it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _decode(path: str | Path, data: bytes) -> NDArray[np.uint8]:
-    """Return the pixels of a photograph's bytes as they are stored, (H, W, 3) uint8 BGR."""
-    if _is_truncated_jpeg(data):
-        raise DatasetError(f"{path}: the photograph is truncated; fetch the file again")
+def decode_stored(data: bytes, name: str | Path) -> NDArray[np.uint8]:
+    """Return the pixels of a photograph's bytes as they are stored, (H, W, 3) uint8 BGR; see `read_image`.
+
+    `name` is what errors call it.
+    """
+    picture = jpeg.first_picture(data) if data.startswith(jpeg.START) else data
+    if picture is None:
+        raise _truncated(name)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # for an empty file, and for headers that promise an absurd size
         image = None
     if image is None:
         raise DatasetError(
-            f"{path}: OpenCV cannot decode these {len(data)} bytes as a photograph; the file is damaged or "
+            f"{name}: OpenCV cannot decode these {len(data)} bytes as a photograph; the file is damaged or "
             "of another format"
         )
+    # Decoders fill what a JPEG lacks with mid-gray, and some releases of OpenCV say nothing.
+    if picture.startswith(jpeg.START) and (image[-1, -1] == 128).all() and jpeg.lacks_data(picture):
+        raise _truncated(name)
     return image.astype(np.uint8, copy=False)
+
+
+def _truncated(name: str | Path) -> DatasetError:
+    return DatasetError(f"{name}: the photograph is truncated; fetch the file again")
 
 
 def _decode_with_pillow(path: str | Path, data: bytes) -> NDArray[np.uint8]:
@@ -143,15 +156,6 @@ def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (3, 4, 7, 8):
         image = image[::-1]
     return image
-
-
-def _is_truncated_jpeg(data: bytes) -> bool:
-    """Return whether a JPEG lacks its end marker after the last start of a scan.
-
-    Some releases of OpenCV fill what is missing with gray and say nothing. Neither marker can occur inside
-    compressed data, and the complete thumbnail in a photograph's header comes before the first scan.
-    """
-    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
 def _read_stored_label(path: str | Path) -> NDArray[np.uint8]:
