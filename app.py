@@ -9,6 +9,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from PIL import Image
+
 from utils.crop_parser import AMP_DTYPES
 from utils.inference import HumanParser
 from utils.options import HelpFormatter, size_option
@@ -51,6 +53,8 @@ def run(options: argparse.Namespace) -> None:
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up, as Ctrl-C does
     limits = Limits(options.max_upload_mb, options.max_picture_side)
+    # The page refuses pictures by their own header; Pillow's limit of pixels must not be lower.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, limits.picture_side**2)
     with tempfile.TemporaryDirectory(prefix="csenet-page-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are gone when the program ends
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from utils.crop_parser import AMP_DTYPES, available_cores
 from utils.inference import HumanParser
@@ -56,6 +57,11 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="a snapshot, the published weights, or an ONNX file",
     )  # fmt: skip
     add("--overwrite", action="store_true", help="make results again that are there already")
+    add(
+        "--large-pictures", action="store_true",
+        help="take pictures of more than 179 million pixels, too, which else are refused: small files may unpack to "
+        "gigabytes",
+    )  # fmt: skip
     add = parser.add_argument_group("results beside the masks").add_argument
     add("--overlay", action="store_true", help="the picture blended with its classes, with a legend")
     add("--side-by-side", action="store_true", help="the picture next to its classes, with a legend")
@@ -103,6 +109,8 @@ def run(options: argparse.Namespace) -> int:
     """Parse what the options name; return the exit status. Raises ValueError where nothing can be done."""
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"--output '{options.output}' is a file; name a folder")
+    if options.large_pictures:
+        Image.MAX_IMAGE_PIXELS = None
     sources = find_sources(options.input, skipped=[options.output / kind for kind in SUFFIXES])
     boxes = read_boxes(options.boxes, sources) if options.boxes else {}
     outputs, video_outputs = wanted_outputs(options)

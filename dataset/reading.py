@@ -4,13 +4,12 @@ Every error names the file and the reason: a training run reads some hundred tho
 decode" alone helps nobody.
 """
 
-import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from dataset import jpeg
 from dataset.descriptions import DatasetDescription
@@ -26,20 +25,6 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     drawn on. Raises DatasetError where the file is missing, no picture, or truncated.
     """
     return decode_stored(read_bytes(path), path)
-
-
-def read_upright_image(path: str | Path) -> NDArray[np.uint8]:
-    """Return a photograph as a viewer shows it: as `read_image`, but turned the way its EXIF orientation says.
-
-    For pictures that no labels belong to. Raises DatasetError as `read_image` does, and for pictures of so many
-    pixels that Pillow, which reads the orientation, refuses them.
-    """
-    data = read_bytes(path)
-    orientation = _exif_orientation(path, data)
-    if orientation != 1 and data.startswith((b"II*\0", b"MM\0*")):
-        # OpenCV turns some TIFF files even when told not to, and fails on others.
-        return _decode_with_pillow(path, data)
-    return np.ascontiguousarray(_turned(decode_stored(data, path), orientation))
 
 
 def read_label(path: str | Path, description: DatasetDescription) -> NDArray[np.uint8]:
@@ -126,36 +111,10 @@ def _truncated(name: str | Path) -> DatasetError:
     return DatasetError(f"{name}: the photograph is truncated; fetch the file again")
 
 
-def _decode_with_pillow(path: str | Path, data: bytes) -> NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DatasetError(f"{path}: Pillow cannot decode this photograph ({error})") from error
-    return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
-
-
-def _exif_orientation(path: str | Path, data: bytes) -> int:
-    """Return the EXIF orientation 1 .. 8 of a photograph's bytes; 1, upright, where it has none."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except Image.DecompressionBombError as error:
-        raise DatasetError(f"{path}: has too many pixels ({error})") from error
-    except Exception:  # Pillow has many ways to dislike a header; whether there are pixels, the decoder says
-        return 1
+def orientation_of(picture: Image.Image) -> int:
+    """Return the EXIF orientation of an opened picture, 1 .. 8; 1, upright, where it has none that is one."""
+    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
-
-
-def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return a view of the stored pixels (H, W, 3) turned and mirrored as an EXIF orientation says."""
-    if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    return image
 
 
 def _read_stored_label(path: str | Path) -> NDArray[np.uint8]:

@@ -62,9 +62,9 @@ class _Batch(NamedTuple):
 class HumanParser:
     """Parse people in pictures, exactly as the evaluation does.
 
-    A picture is a path, a PIL image, or a NumPy array (H, W, 3) uint8 **RGB**, of any size. Paths and PIL images are
-    turned upright as their EXIF orientation says, and class maps are those of the upright picture. Transparency is
-    dropped: the stored colours count, as in training.
+    A picture is a path, a file's bytes, a binary file, a PIL image, or a NumPy array (H, W, 3) uint8 **RGB**, of any
+    size. All but arrays are turned upright as their EXIF orientation says, and class maps are those of the upright
+    picture. Transparency is dropped: the stored colours count, as in training.
 
         parser = HumanParser.from_checkpoint("snapshots/LIP_epoch_Best.pth")
         classes = parser.predict("photo.jpg")            # (H, W) uint8
@@ -174,7 +174,9 @@ class HumanParser:
         pictures: Any = [images] if single else images
         boxes: Any = [person_boxes] if single and person_boxes is not None else person_boxes
         if boxes is not None and len(boxes) != len(pictures):
-            raise ValueError(f"{len(pictures)} pictures came with {len(boxes)} lists of person_boxes")
+            raise ValueError(
+                f"{len(pictures)} pictures came with {len(boxes)} lists of person_boxes; give one list for each picture"
+            )
         predictions = self.predict_iter(
             pictures,
             scales=scales,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dataset.descriptions import DatasetDescription
+from utils.picture_files import PICTURE_SUFFIXES
 from utils.picture_input import Boxes
 from utils.prediction_pictures import foreground_classes
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from dataset.people import draw_person
 from utils.inference import HumanParser
 from utils.web_results import KINDS, Parsed, download, legend_rows, scene
-from utils.web_upload import Limits, UploadError, read_upload
+from utils.web_upload import Limits, UploadError, formats_text, read_upload
 
 TITLE = "CSENet human parsing"
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
@@ -175,7 +175,7 @@ class WebPage:
         # beside this one.)
         upload.preprocess = _as_uploaded
         gr.Markdown(
-            f"<small>JPEG, PNG, WebP, BMP or TIFF, up to {limits.upload_mb:g} MB and {limits.picture_side} pixels a "
+            f"<small>{formats_text()}, up to {limits.upload_mb:g} MB and {limits.picture_side} pixels a "
             "side. Pictures stay on the computer that serves this page and are forgotten after an hour.</small>"
         )
         # Not gr.Examples, which replaces the component and so its `preprocess`.

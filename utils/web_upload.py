@@ -7,11 +7,9 @@ from typing import NamedTuple
 from PIL import Image
 
 from dataset.layouts import DatasetError
+from utils.picture_files import readable_formats
 from utils.picture_input import rgb_picture
 from utils.pictures import Picture
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-"""Of Pillow's formats those that OpenCV decodes in all its versions."""
 
 
 class Limits(NamedTuple):
@@ -50,16 +48,22 @@ def read_upload(path: str | os.PathLike[str], name: str, limits: Limits) -> Pict
         ) from error
 
 
+def formats_text() -> str:
+    """Return the formats that the page takes: "JPEG, PNG or WebP"."""
+    *others, last = readable_formats().values()
+    return f"{', '.join(others)} or {last}"
+
+
 def _size(path: str | os.PathLike[str], name: str, limits: Limits) -> tuple[int, int]:
     """Return (width, height) as the header of a picture says, with no pixel decoded."""
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with Image.open(path, formats=tuple(readable_formats())) as picture:
             return picture.size
     except Image.DecompressionBombError as error:
         raise _too_large(name, "far too many pixels", limits) from error
     except Exception as error:  # Pillow has many ways to dislike a header
         raise UploadError(
-            f"“{name}” is not a picture this page can read. Please choose a JPEG, PNG, WebP, BMP or TIFF file."
+            f"“{name}” is not a picture this page can read. Please choose a {formats_text()} file."
         ) from error
 
 
