@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     options = parse_options(arguments)
     if find_spec("gradio") is None:
-        print("app.py: the page needs gradio: pip install -r requirements-app.txt", file=sys.stderr)
+        print('app.py: the page needs gradio: pip install -e ".[app]"', file=sys.stderr)
         return 2
     try:
         run(options)

@@ -15,7 +15,7 @@ from utils.snapshots import load_model
 
 EPILOG = """\
 formats:
-  onnx       for onnxruntime and others; predict.py reads it too (needs: pip install -r requirements-export.txt)
+  onnx       for onnxruntime and others; predict.py reads it too (needs: pip install -e ".[export]")
   torch      a program for torch.export.load, without this project's code
   published  the weights under the names of the published CSENet, for its code
 

@@ -10,16 +10,16 @@
 # GPUS        processes on this machine (default: its GPUs; one on a machine without)
 # BATCH_SIZE  images per process (default: 16 / processes, so that a step has 16 images whatever their number)
 # NNODES, NODE_RANK, RENDEZVOUS    number of machines, which one this is, host:port of the first
-# PYTHON      the Python to make .venv with, where that is needed
+# PYTHON      the Python to use, or to make .venv with if it lacks something (default: the first on the PATH)
 #
 # An interrupted run goes on where it was: type the same line again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/utils/environment.sh"
+source "$here/utils/launch/environment.sh"
 usage_if_asked "$0" "$@"
 if [[ "${1:-}" == --demo ]]; then
     shift
-    exec "$here/utils/demo.sh" "$@"
+    exec "$here/utils/launch/demo.sh" "$@"
 fi
 
 DATA_DIR=${DATA_DIR:-$here/data/LIP}
@@ -41,7 +41,7 @@ TEXT
     exit 2
 fi
 
-prepare_environment "$here/requirements.txt"
+prepare_environment
 options=(--data-dir "$DATA_DIR" --resume auto)
 backbone=$here/snapshots/resnet101-imagenet.pth
 if [[ " $* " != *" --restore-from"* ]]; then

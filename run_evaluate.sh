@@ -3,6 +3,6 @@
 # CHECKPOINT, the weights (default snapshots/LIP_epoch_Best.pth); anything else goes to evaluate.py.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/utils/environment.sh"
+source "$here/utils/launch/environment.sh"
 usage_if_asked "$0" "$@"
 run_evaluation "$here/evaluate.py" "$@"

@@ -4,6 +4,6 @@
 # evaluate_multiscale.py.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/utils/environment.sh"
+source "$here/utils/launch/environment.sh"
 usage_if_asked "$0" "$@"
 run_evaluation "$here/evaluate_multiscale.py" "$@"

@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# Style checks and tests. On a fresh machine with Python >= 3.10 it first makes .venv and installs what is missing;
-# an active virtual environment that already satisfies the requirements is used as it is.
+# Style checks and tests. On a fresh machine with Python >= 3.10 it first makes .venv and installs what is missing; a
+# Python at hand that already has everything (of an active environment, say) is used as it is.
 #
-#   ./run_tests.sh                  everything
-#   ./run_tests.sh tests/utils -x   style checks, then pytest with these arguments
+#   ./run_tests.sh                          everything
+#   ./run_tests.sh tests/utils -x           style checks, then pytest with these arguments
+#   ./run_tests.sh --oldest [...]           the tests alone, with the oldest supported releases, in .venv-oldest
+#   PIP_CONSTRAINT=constraints.txt ./run_tests.sh       with the releases that are known to pass
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
-source utils/environment.sh
-prepare_environment requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt
+source utils/launch/environment.sh
+usage_if_asked "$0" "$@"
+if [[ "${1:-}" == --oldest ]]; then
+    shift
+    prepare_oldest_environment dev
+    exec "$python" -m pytest -m "not newest_only" "$@"
+fi
 
-ruff check .
-ruff format --check .
-mypy .
-exec python -m pytest "$@"
+prepare_environment all
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+"$python" -m mypy .
+exec "$python" -m pytest "$@"

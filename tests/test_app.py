@@ -125,7 +125,7 @@ def test_downloads(parsed: Parsed) -> None:
 
 @pytest.fixture(scope="module")
 def page() -> Any:
-    pytest.importorskip("gradio", reason="pip install -r requirements-app.txt")
+    pytest.importorskip("gradio", reason='pip install -e ".[app]"')
     from utils.web_page import WebPage
 
     return WebPage(tiny_parser(), "tiny.pth", LIMITS)
@@ -169,7 +169,7 @@ def test_events_say_what_went_wrong(page: Any, tmp_path: Path, monkeypatch: pyte
 
 
 def test_unusable_checkpoints_end_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("gradio", reason="pip install -r requirements-app.txt")
+    pytest.importorskip("gradio", reason='pip install -e ".[app]"')
     (tmp_path / "words.pth").write_text("words")
     for name, message in (("none.pth", "does not exist"), ("words.pth", "is not a PyTorch checkpoint")):
         assert app.main(["--checkpoint", str(tmp_path / name)]) == 2
@@ -181,4 +181,4 @@ def test_unusable_checkpoints_end_the_program(tmp_path: Path, capsys: pytest.Cap
 def test_missing_gradio_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "find_spec", lambda _: None)
     assert app.main(["--checkpoint", "a.pth"]) == 2
-    assert capsys.readouterr().err == "app.py: the page needs gradio: pip install -r requirements-app.txt\n"
+    assert capsys.readouterr().err == 'app.py: the page needs gradio: pip install -e ".[app]"\n'

@@ -43,9 +43,9 @@ def metadata(model: Any, result: Result = "logits") -> NetworkMetadata:
 
 @pytest.fixture
 def onnx() -> Any:
-    pytest.importorskip("onnxscript", reason="ONNX needs the packages of requirements-export.txt")
-    pytest.importorskip("onnxruntime", reason="ONNX needs the packages of requirements-export.txt")
-    return pytest.importorskip("onnx", reason="ONNX needs the packages of requirements-export.txt")
+    pytest.importorskip("onnxscript", reason='pip install -e ".[export]"')
+    pytest.importorskip("onnxruntime", reason='pip install -e ".[export]"')
+    return pytest.importorskip("onnx", reason='pip install -e ".[export]"')
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def tiny() -> Any:
 
 @pytest.fixture(scope="module")
 def tiny_file(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("onnxscript", reason="ONNX needs the packages of requirements-export.txt")
+    pytest.importorskip("onnxscript", reason='pip install -e ".[export]"')
     path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
     export(tiny, metadata(tiny), path, "onnx")
     return path
@@ -229,7 +229,7 @@ def test_small_networks_are_checked_at_sizes_they_accept() -> None:
 
 def test_missing_packages_are_named(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ExportError, match=r"pip install -r requirements-export\.txt"):
+    with pytest.raises(ExportError, match=r'pip install -e "\.\[export\]"'):
         export(tiny, metadata(tiny), tmp_path / "tiny.onnx", "onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(CheckpointError, match=r"pip install onnxruntime"):

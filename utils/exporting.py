@@ -62,9 +62,7 @@ def write_onnx(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
     """Write an ONNX file, and return what runs it."""
     packages = ("onnx", "onnxscript", "onnxruntime")
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
-        raise ExportError(
-            f"ONNX needs {' and '.join(missing)}; install it with: pip install -r requirements-export.txt"
-        )
+        raise ExportError(f'ONNX needs {" and ".join(missing)}; install it with: pip install -e ".[export]"')
     program = capture(model, metadata)
     with _exporter():
         converted = torch.onnx.export(
