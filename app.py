@@ -27,7 +27,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--checkpoint", "--restore-from", required=True, metavar="FILE",
         help="a snapshot, the published weights, or an ONNX file",
     )  # fmt: skip
-    add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    add("--device", help="cpu, cuda, cuda:1 ..., mps (default: a CUDA GPU if there is one)")
     add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: off)")
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
     add("--dataset", metavar="NAME", help="whose classes these are, where the checkpoint does not say")

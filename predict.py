@@ -83,7 +83,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add("--no-mirror", dest="mirror", action="store_false", help="do not average with the mirror image: twice as fast")
     add("--batch-size", type=int, default=8, metavar="N", help="crops at once (default: 8)")
-    add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    add("--device", help="cpu, cuda, cuda:1 ..., mps (default: a CUDA GPU if there is one)")
     add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: off)")
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
     add(

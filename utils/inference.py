@@ -104,7 +104,7 @@ class HumanParser:
         """Load a network from any layout `load_weights` accepts that holds a whole one, or an ONNX file.
 
         Args:
-            device: "cpu", "cuda", "cuda:1"; default, a GPU where there is one.
+            device: "cpu", "cuda", "cuda:1", "mps"; default, a CUDA GPU where there is one.
             amp: "off" (default), "bf16" or "fp16".
             input_size: (height, width) the network was trained with. Snapshots and ONNX files say it; the published
                 layout does not and is taken for 473 x 473.
