@@ -1,7 +1,10 @@
 """The shell scripts, started as a user starts them."""
 
+import contextlib
+import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -75,10 +78,35 @@ def test_training_and_evaluation_in_two_processes_with_the_real_network(tmp_path
     assert json.loads(report.read_text())["images"] == 3
 
 
-def test_only_an_environment_with_everything_is_used_as_it_is(tmp_path: Path) -> None:
-    """`satisfied` reads the requirement files and compares with what is installed."""
-    needs = {"numpy>=1.0": 0, "numpy>=9999": 1, "no-such-package-xyz": 1, "# a comment\n\npillow": 0}
-    for text, status in needs.items():
-        (tmp_path / "requirements.txt").write_text(text + "\n")
-        script = f"source '{ROOT}/utils/environment.sh'; satisfied '{sys.executable}' '{tmp_path}/requirements.txt'"
-        assert subprocess.run(["bash", "-c", script], check=False).returncode == status, text
+SRUN = """#!/usr/bin/env bash
+# Starts a command once for each machine, as Slurm does.
+while [[ $1 == --* ]]; do shift; done
+for ((i = 0; i < SLURM_JOB_NUM_NODES; i++)); do SLURM_NODEID=$i "$@" & done
+for job in $(jobs -p); do wait "$job" || exit; done
+"""
+
+
+def free_port(lowest: int) -> int:
+    """Return the first free port from `lowest` on."""
+    for port in itertools.count(lowest):
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.bind(("", port))
+            return port
+    raise AssertionError
+
+
+def test_the_slurm_script_trains_on_two_machines(tmp_path: Path) -> None:
+    """With stand-ins for Slurm's commands: the two machines are this one."""
+    data = make_dataset(tmp_path / "people", num_train=4, num_val=1, size=(90, 70), workers=1)
+    for name, text in {"srun": SRUN, "scontrol": "#!/bin/sh\necho localhost\necho other\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_NODELIST": "node[0-1]", "SLURM_JOB_NUM_NODES": "2"}
+    settings = {"DATA_DIR": str(data), "GPUS": "1", "BATCH_SIZE": "2", "GLOO_SOCKET_IFNAME": "lo"}
+    settings["PATH"] = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    options = ["--snapshot-dir", str(tmp_path / "run"), "--input-size", "65,65", "--depth", "50", "--epochs", "1"]
+    options += ["--num-workers", "0", "--device", "cpu"]
+    result = run_script("docs/slurm.sh", *options, **slurm, **settings, SLURM_JOB_ID=str(free_port(20000) - 20000))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("1 steps of 4 images on 2 x CPU") == 1  # one machine speaks
+    assert (tmp_path / "run" / "DEMO_epoch_Last.pth").is_file()
