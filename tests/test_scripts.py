@@ -78,12 +78,17 @@ def test_training_and_evaluation_in_two_processes_with_the_real_network(tmp_path
     assert json.loads(report.read_text())["images"] == 3
 
 
-SRUN = """#!/usr/bin/env bash
-# Starts a command once for each machine, as Slurm does.
-while [[ $1 == --* ]]; do shift; done
-for ((i = 0; i < SLURM_JOB_NUM_NODES; i++)); do SLURM_NODEID=$i "$@" & done
-for job in $(jobs -p); do wait "$job" || exit; done
-"""
+# Stand-ins: Slurm's commands, and a run.sh that launches the tiny network. The two machines are this one.
+SLURM = {
+    "scontrol": "#!/bin/sh\necho localhost\necho other\n",
+    "srun": """#!/usr/bin/env bash
+        while [[ $1 == --* ]]; do shift; done
+        for ((i = 0; i < SLURM_JOB_NUM_NODES; i++)); do SLURM_NODEID=$i "$@" & done
+        for job in $(jobs -p); do wait "$job" || exit; done""",
+    "run.sh": f"""#!/usr/bin/env bash
+        source '{ROOT}/utils/launch/environment.sh'
+        python={sys.executable} launch '{ROOT}/tests/train_tiny.py' --data-dir "$DATA_DIR" "$@" """,
+}
 
 
 def free_port(lowest: int) -> int:
@@ -96,17 +101,16 @@ def free_port(lowest: int) -> int:
 
 
 def test_the_slurm_script_trains_on_two_machines(tmp_path: Path) -> None:
-    """With stand-ins for Slurm's commands: the two machines are this one."""
+    """It takes seconds because four Pythons import PyTorch: on each machine torchrun, and a process of training."""
     data = make_dataset(tmp_path / "people", num_train=4, num_val=1, size=(90, 70), workers=1)
-    for name, text in {"srun": SRUN, "scontrol": "#!/bin/sh\necho localhost\necho other\n"}.items():
+    for name, text in SLURM.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
-    slurm = {"SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_NODELIST": "node[0-1]", "SLURM_JOB_NUM_NODES": "2"}
-    settings = {"DATA_DIR": str(data), "GPUS": "1", "BATCH_SIZE": "2", "GLOO_SOCKET_IFNAME": "lo"}
-    settings["PATH"] = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    options = ["--snapshot-dir", str(tmp_path / "run"), "--input-size", "65,65", "--depth", "50", "--epochs", "1"]
-    options += ["--num-workers", "0", "--device", "cpu"]
-    result = run_script("docs/slurm.sh", *options, **slurm, **settings, SLURM_JOB_ID=str(free_port(20000) - 20000))
+    slurm = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_NODELIST": "node[0-1]", "SLURM_JOB_NUM_NODES": "2"}
+    slurm |= {"SLURM_JOB_ID": str(free_port(20000) - 20000), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    settings = {"DATA_DIR": str(data), "GPUS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    options = f"--snapshot-dir {tmp_path}/run --input-size 65,65 --epochs 1 --batch-size 2 --num-workers 0 --device cpu"
+    result = run_script("docs/slurm.sh", *options.split(), **slurm, **settings)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("1 steps of 4 images on 2 x CPU") == 1  # one machine speaks
     assert (tmp_path / "run" / "DEMO_epoch_Last.pth").is_file()
