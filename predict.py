@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from utils.crop_parser import AMP_DTYPES, available_cores
+from utils.files import remove_leftovers
 from utils.inference import HumanParser
 from utils.options import scales_option, size_option
 from utils.prediction_inputs import InputError, find_sources, kept_classes, read_boxes
@@ -133,6 +134,8 @@ def run(options: argparse.Namespace) -> int:
         return_logits=options.logits,
         workers=min(8, max(2, available_cores() // 2)),
     )
+    for kind in SUFFIXES:
+        remove_leftovers(options.output / kind)
     failures: list[Failure] = []
     start = time.monotonic()
     if pictures := [source for source in todo if not source.is_video]:

@@ -3,14 +3,20 @@
 Shared networks are in eval mode and must stay as they are; a test that trains one takes a copy.
 """
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
+import predict
 from networks import CSENet
 from tests.building import Build, empty_network
 from tests.golden.recorded import published_weights
+from tests.predicting import Run
+from tests.tiny_parser import tiny_parser
 from utils.checkpoint import load_weights
+from utils.inference import HumanParser
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +56,16 @@ def small_network(published_state: dict[str, Tensor]) -> CSENet:
     deeper = tuple(f"layer3.{block}." for block in range(6, 23))
     state = {name: tensor for name, tensor in published_state.items() if not name.startswith(deeper)}
     return load_weights(empty_network(depth=50), state)
+
+
+@pytest.fixture(scope="module")
+def parser() -> HumanParser:
+    return tiny_parser()
+
+
+@pytest.fixture
+def run(parser: HumanParser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command line in this process, with a tiny network and results in `out`."""
+    monkeypatch.setattr(HumanParser, "from_checkpoint", lambda *_, **__: parser)
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: predict.main(["--checkpoint", "tiny", "--output", "out", *map(str, arguments)])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,53 +19,18 @@ from PIL import Image
 
 import predict
 from dataset.geometry import warp_back
-from dataset.people import draw_person
 from networks import CSENet
-from tests.tiny_parser import LIP, tiny_parser
+from tests.predicting import Run, frames_of, make_video, mask, person, save, written
+from tests.tiny_parser import LIP
 from utils.checkpoint import to_published
 from utils.colours import palette
 from utils.inference import HumanParser
 from utils.picture_input import rgb_picture
 from utils.prediction_inputs import InputError, find_sources
 from utils.snapshots import load_model, snapshot_content, write_snapshot
-from utils.video import VideoReader, VideoWriter
+from utils.video import VideoWriter
 
 ROOT = Path(__file__).parents[1]
-Run = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def parser() -> HumanParser:
-    return tiny_parser()
-
-
-@pytest.fixture
-def run(parser: HumanParser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command line in this process, with a tiny network and results in `out`."""
-    monkeypatch.setattr(HumanParser, "from_checkpoint", lambda *_, **__: parser)
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: predict.main(["--checkpoint", "tiny", "--output", "out", *map(str, arguments)])
-
-
-def person(seed: int, size: tuple[int, int] = (60, 45)) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(draw_person(seed, size)[0][..., ::-1])
-
-
-def save(path: Path, seed: int = 0, size: tuple[int, int] = (60, 45)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(person(seed, size)).save(path)
-    return path
-
-
-def written(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def mask(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as picture:
-        assert picture.mode == "P"
-        assert picture.getpalette() == palette("lip").ravel().tolist()
-        return np.asarray(picture)
 
 
 def test_every_output_can_be_read_back(run: Run, parser: HumanParser, tmp_path: Path) -> None:
@@ -200,13 +164,15 @@ def test_existing_results_are_kept_unless_something_is_missing(
     assert run("--input", "in", "--json") == 0
     assert "All results (2) are in 'out' already" in capsys.readouterr().out
     (tmp_path / "out/json/b.json").unlink()
-    (tmp_path / "out/json/.partial-b.json").write_text("{")  # what a killed run leaves
+    leftover = tmp_path / "out/json/.partial-0123456789abcdef.json"  # what a killed run leaves
+    leftover.write_text("{")
+    os.utime(leftover, (0, 0))
     assert run("--input", "in", "--json") == 0
     assert "1 of 2 inputs parsed" in capsys.readouterr().out
     json.loads((tmp_path / "out/json/b.json").read_text())
     now = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     assert {path.name for path in made if made[path] == now[path]} == {"a.json", "a.png"}
-    assert not (tmp_path / "out/json/.partial-b.json").exists()
+    assert not leftover.exists()
     assert run("--input", "in", "--json", "--overwrite") == 0
     assert all(path.stat().st_mtime_ns > now[path] for path in made)
 
@@ -316,26 +282,10 @@ def test_a_full_disk_ends_the_run(
         raise OSError(28, "No space left on device")
 
     save(tmp_path / "0.png")
-    monkeypatch.setattr("utils.prediction_outputs.os.replace", refuse)
+    monkeypatch.setattr("utils.files.os.replace", refuse)
     assert run("--input", "0.png") == 2
-    assert "No space left on device" in capsys.readouterr().err
-
-
-def make_video(path: Path, frames: int, size: tuple[int, int] = (62, 46), rate: float = 12.5) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
-    writer = cv2.VideoWriter(str(path), code, rate, size[::-1])
-    for number in range(frames):
-        writer.write(draw_person(number, size)[0])
-    writer.release()
-    return path
-
-
-def frames_of(path: Path) -> tuple[list[NDArray[np.uint8]], float]:
-    with VideoReader(path) as reader:
-        frames = [reader.read() for _ in range(reader.frame_count)]
-        assert reader.read() is None
-        return [frame for frame in frames if frame is not None], reader.frame_rate
+    assert "No space left on device: 'out/masks/0.png'" in capsys.readouterr().err
+    assert written(tmp_path / "out") == set()
 
 
 def test_videos_keep_frames_and_rate(run: Run, parser: HumanParser, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The files that `predict.py` writes: one folder for each kind of result, in it the tree of the inputs."""
 
+import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import affine_matrix, crop_box
 from utils.colours import palette
+from utils.files import whole_file
 from utils.inference import Prediction
 from utils.pictures import Picture
 from utils.prediction_pictures import cutout_picture, overlay_picture, side_by_side_picture
@@ -65,29 +66,16 @@ class PictureWriter:
         """Write the results of a picture (H, W, 3) RGB; raises OSError where the disk does not take them."""
         classes = prediction.classes
         save: dict[str, Callable[[IO[bytes]], object]] = {
-            "masks": lambda file: palette_picture(classes, self.description).save(file, "PNG"),
+            "masks": lambda file: _save_picture(palette_picture(classes, self.description), file),
             "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, self.description), file),
             "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, self.description), file),
-            "cutout": lambda file: Image.fromarray(cutout_picture(picture, classes, self.keep)).save(file, "PNG"),
+            "cutout": lambda file: _save_picture(Image.fromarray(cutout_picture(picture, classes, self.keep)), file),
             "json": lambda file: file.write(json_text(summary(classes, self.description))),
             "logits": lambda file: _save_logits(prediction, self.description, file),
         }
         for kind in self.outputs.kinds:
-            write_whole(self.outputs.path(kind, name), save[kind])
-
-
-def write_whole(path: Path, save: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under another name and rename it, so that a half-written one never counts as a result."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    with partial.open("wb") as file:
-        save(file)
-    os.replace(partial, path)
-
-
-def partial_path(path: Path) -> Path:
-    """Return what a file is called while it is being written: hidden, with its own suffix."""
-    return path.with_name(f".partial-{path.name}")
+            with whole_file(self.outputs.path(kind, name)) as file:
+                save[kind](file)
 
 
 def palette_picture(classes: NDArray[np.uint8], description: DatasetDescription) -> Image.Image:
@@ -125,7 +113,14 @@ def json_text(values: Any) -> bytes:
 
 
 def _save_jpeg(picture: Picture, file: IO[bytes]) -> None:
-    Image.fromarray(picture).save(file, "JPEG", quality=92, subsampling=0)
+    _save_picture(Image.fromarray(picture), file, "JPEG", quality=92, subsampling=0)
+
+
+def _save_picture(picture: Image.Image, file: IO[bytes], file_format: str = "PNG", **options: Any) -> None:
+    """Write a picture's file at one go: where Pillow itself writes to a disk that is full, it may say nothing."""
+    content = io.BytesIO()
+    picture.save(content, file_format, **options)
+    file.write(content.getbuffer())
 
 
 def _save_logits(prediction: Prediction, description: DatasetDescription, file: IO[bytes]) -> None:

@@ -8,6 +8,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from utils.files import partial_path
 from utils.pictures import Picture
 
 FALLBACK_RATE = 25.0
@@ -55,8 +56,7 @@ class VideoWriter:
     def __init__(self, path: Path, frame_rate: float) -> None:
         self.path = path
         self.frame_rate = frame_rate
-        # Hidden, like every file that is not finished, but with its own suffix, by which OpenCV chooses the format.
-        self._partial = path.with_name(f".partial-{path.name}")
+        self._partial = partial_path(path)  # it has the suffix by which OpenCV chooses the format
         self._writer: cv2.VideoWriter | None = None
 
     def write(self, frame: Picture) -> None:
