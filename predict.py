@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +14,8 @@ from utils.crop_parser import AMP_DTYPES, available_cores
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
 from utils.options import scales_option, size_option
-from utils.prediction_inputs import InputError, find_sources, kept_classes, read_boxes
+from utils.picture_input import Boxes
+from utils.prediction_inputs import InputError, Source, find_sources, kept_classes, read_boxes
 from utils.prediction_outputs import SUFFIXES, PictureOutputs, PictureWriter
 from utils.prediction_run import Failure, ParseOptions, VideoOutputs, parse_pictures, parse_video
 from utils.progress import Progress, duration
@@ -31,8 +33,8 @@ results above for every frame.
 
 Results that are there already are not made again, so a run that was interrupted goes on when it is started again;
 after a change of checkpoint or options, --overwrite makes them anew.
-The exit status is 0 if all went well, 1 if some inputs could not be read, 2 if the run could not start or go on, and
-130 after Ctrl-C.
+The exit status is 0 if all went well, 1 if some inputs or folders could not be read, 2 if the run could not start or
+go on, and 130 after Ctrl-C.
 
 examples:
   python predict.py --checkpoint snapshots/LIP_epoch_Best.pth --input photo.jpg --output results --overlay
@@ -112,7 +114,9 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--output '{options.output}' is a file; name a folder")
     if options.large_pictures:
         Image.MAX_IMAGE_PIXELS = None
-    sources = find_sources(options.input, skipped=[options.output / kind for kind in SUFFIXES])
+    unreadable: list[OSError] = []
+    skipped = [options.output / kind for kind in SUFFIXES]
+    sources = find_sources(options.input, skipped, on_unreadable=unreadable.append)
     boxes = read_boxes(options.boxes, sources) if options.boxes else {}
     outputs, video_outputs = wanted_outputs(options)
     todo = [
@@ -120,9 +124,20 @@ def run(options: argparse.Namespace) -> int:
         for source in sources
         if options.overwrite or not (video_outputs if source.is_video else outputs).complete(source.name)
     ]
-    if not todo:
-        print(f"All results ({len(sources)}) are in '{options.output}' already; --overwrite makes them again.")
-        return 0
+    start = time.monotonic()
+    failures = parse(options, sources, todo, boxes, outputs, video_outputs) if todo else []
+    return report(options.output, len(sources), len(todo), failures, unreadable, time.monotonic() - start)
+
+
+def parse(
+    options: argparse.Namespace,
+    sources: Sequence[Source],
+    todo: Sequence[Source],
+    boxes: Mapping[str, Boxes],
+    outputs: PictureOutputs,
+    video_outputs: VideoOutputs,
+) -> list[Failure]:
+    """Load the network and do what is to be done; return what could not be read."""
     parser = HumanParser.from_checkpoint(
         options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
     )
@@ -137,7 +152,6 @@ def run(options: argparse.Namespace) -> int:
     for kind in SUFFIXES:
         remove_leftovers(options.output / kind)
     failures: list[Failure] = []
-    start = time.monotonic()
     if pictures := [source for source in todo if not source.is_video]:
         total = sum(not source.is_video for source in sources)
         with Progress("predict", total, "pictures", done=total - len(pictures)) as shown:
@@ -145,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
     for video in (source for source in todo if source.is_video):
         failure = parse_video(parser, video, video_outputs, writer, settings)
         failures += [failure] if failure else []
-    return report(options.output, len(sources), len(todo), failures, time.monotonic() - start)
+    return failures
 
 
 def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOutputs]:
@@ -156,16 +170,24 @@ def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOu
     return outputs, VideoOutputs(options.output, video_kinds, outputs if options.frames else None)
 
 
-def report(output: Path, found: int, todo: int, failures: list[Failure], seconds: float) -> int:
+def report(
+    output: Path, found: int, todo: int, failures: Sequence[Failure], unreadable: Sequence[OSError], seconds: float
+) -> int:
     """Print what was done, and what was not; return the exit status."""
-    done = todo - len(failures)
-    text = f"{done} of {found} inputs parsed in {duration(seconds)}, results in '{output}'"
-    print(text + (f"; {found - todo} had been done before." if todo < found else "."), flush=True)
+    if todo:
+        text = f"{todo - len(failures)} of {found} inputs parsed in {duration(seconds)}, results in '{output}'"
+        print(text + (f"; {found - todo} had been done before." if todo < found else "."), flush=True)
+    else:
+        print(f"All results ({found}) are in '{output}' already; --overwrite makes them again.", flush=True)
     if failures:
         print(f"{len(failures)} could not be read, or not to the end:", file=sys.stderr)
         for failure in failures:
             print(f"  {failure.reason}", file=sys.stderr)
-    return 1 if failures else 0
+    if unreadable:
+        print(f"{len(unreadable)} folders could not be searched for pictures:", file=sys.stderr)
+        for error in unreadable:
+            print(f"  {error.filename}: {error.strerror}", file=sys.stderr)
+    return 1 if failures or unreadable else 0
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,16 +5,19 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dataset.descriptions import DatasetDescription
 from utils.picture_files import PICTURE_SUFFIXES
 from utils.picture_input import Boxes
+from utils.prediction_outputs import RESULT_SUFFIXES
 from utils.prediction_pictures import foreground_classes
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+FRAMES_SUFFIX = ".frames"
+"""Ends the names of the folders for the results of single video frames."""
 
 
 class InputError(ValueError):
@@ -38,46 +41,86 @@ class Source:
         return self.path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_sources(inputs: Sequence[str], skipped: Collection[Path] = ()) -> list[Source]:
+def find_sources(
+    inputs: Sequence[str],
+    skipped: Collection[Path] = (),
+    on_unreadable: Callable[[OSError], object] = lambda _: None,
+) -> list[Source]:
     """Return the pictures and videos that files, folders and glob patterns name, each of them once.
 
     Folders are searched to any depth for files with the suffixes of pictures and videos, without hidden files and
     without the folders `skipped`; patterns find folders, and files with these suffixes. A file that is named is taken
-    whatever its suffix. Raises InputError for an input that is, or holds, nothing.
+    whatever its suffix. Raises InputError for an input that is, or holds, nothing; `on_unreadable` gets the error of
+    each folder that cannot be listed.
     """
     found: dict[Path, str] = {}
+    errors: dict[str, OSError] = {}
     for text in inputs:
-        matches = [Path(text)] if os.path.exists(text) else _fitting(text)
-        pairs = [pair for match in matches for pair in _walk(match, skipped)]
+        known = len(errors)
+        matches = [Path(text)] if os.path.exists(text) else _fitting(text, errors)
+        pairs = [pair for match in matches for pair in _walk(match, skipped, errors)]
+        unreadable = "".join(f"; {folder}: {error.strerror}" for folder, error in [*errors.items()][known:])
         if not matches:
-            raise InputError(f"--input '{text}': there is no such file or folder, and no picture fits it as a pattern")
-        if not pairs:
             raise InputError(
-                f"--input '{text}' holds no picture or video ({' '.join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)})"
+                f"--input '{text}': there is no such file or folder, and no picture fits it as a pattern{unreadable}"
             )
+        if not pairs:
+            suffixes = " ".join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)
+            raise InputError(f"--input '{text}' holds no picture or video ({suffixes}){unreadable}")
         for path, relative in pairs:
             found.setdefault(Path(os.path.abspath(path)), relative)
+    for error in errors.values():
+        on_unreadable(error)
     names = _unique_names(found)
     return [Source(path, relative, names[path]) for path, relative in found.items()]
 
 
-def _fitting(pattern: str) -> list[Path]:
-    """Return the folders, and the files that look like pictures or videos, which a pattern describes."""
+def _fitting(pattern: str, errors: dict[str, OSError]) -> list[Path]:
+    """Return the folders, and the files that look like pictures or videos, which a pattern describes.
+
+    `errors` gets those of the folders that cannot be searched for it, over which `glob` passes in silence.
+    """
+    try:
+        os.stat(pattern)
+    except PermissionError as error:
+        errors[os.path.abspath(pattern)] = error
+    except OSError:
+        pass
+    for folder in _searched(Path(pattern)):
+        try:
+            os.scandir(folder).close()
+        except OSError as error:
+            errors.setdefault(os.path.abspath(folder), error)
     paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
     return [path for path in paths if path.is_dir() or _has_known_suffix(path)]
+
+
+def _searched(pattern: Path) -> Iterator[str]:
+    """Yield the folders that `glob` must list to find what fits a pattern."""
+    for index, part in enumerate(pattern.parts):
+        if glob.has_magic(part):
+            start = Path(*pattern.parts[: index + 1 if part == "**" else index])
+            yield from (str(Path(folder)) for folder in glob.glob(f"{start}/", recursive=True))
 
 
 def _has_known_suffix(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES
 
 
-def _walk(path: Path, skipped: Collection[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield a file, or the pictures and videos in a folder in the order of their names, with relative paths."""
+def _walk(path: Path, skipped: Collection[Path], errors: dict[str, OSError]) -> Iterator[tuple[Path, str]]:
+    """Yield a file, or the pictures and videos in a folder in the order of their names, with relative paths.
+
+    `errors` gets those of the folders that cannot be listed.
+    """
     if not path.is_dir():
         yield path, path.name
         return
+
+    def note(error: OSError) -> None:
+        errors.setdefault(os.path.abspath(error.filename), error)
+
     seen = {os.path.realpath(folder) for folder in skipped}
-    for folder, subfolders, files in os.walk(path, followlinks=True):
+    for folder, subfolders, files in os.walk(path, onerror=note, followlinks=True):
         if os.path.realpath(folder) in seen:  # left out, or a link that leads back
             subfolders.clear()
             continue
@@ -93,13 +136,16 @@ def _unique_names(found: dict[Path, str]) -> dict[Path, str]:
 
     a.jpg and a.png of one folder become a.jpg and a.png in full; ann/front.jpg and bob/front.jpg, given as files,
     become ann/front and bob/front. Names that differ in capitals alone count as the same: on many disks they are.
+    a.jpg beside a folder a.png/ is a.jpg in full, since its results could not have the folder's name. Whatever else
+    there is, pictures in a folder clip.frames keep their suffix: clip.frames/000000 is a frame of the video clip.
     """
     full: set[Path] = set()
     depth = {path: len(PurePosixPath(relative).parts) for path, relative in found.items()}
 
     def name(path: Path) -> str:
         parts = path.parts[-depth[path] :]
-        return PurePosixPath(*parts[:-1], path.name if path in full else path.stem).as_posix()
+        in_full = path in full or any(part.casefold().endswith(FRAMES_SUFFIX) for part in parts[:-1])
+        return PurePosixPath(*parts[:-1], path.name if in_full else path.stem).as_posix()
 
     while True:
         before = len(full) + sum(depth.values())
@@ -113,6 +159,8 @@ def _unique_names(found: dict[Path, str]) -> dict[Path, str]:
                 full.update(group)
             else:
                 depth.update({path: min(depth[path] + 1, len(path.parts) - 1) for path in group})
+        folders = {str(parent).casefold() for path in found for parent in PurePosixPath(name(path)).parents}
+        full |= {path for path in found if folders & {f"{name(path)}{end}".casefold() for end in RESULT_SUFFIXES}}
         if before == len(full) + sum(depth.values()):
             return {path: name(path) for path in found}
 

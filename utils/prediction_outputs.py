@@ -30,6 +30,9 @@ SUFFIXES = {
 }
 """The kinds of results, which are the folders' names, and their files' suffixes."""
 
+VIDEO_SUFFIX = ".mp4"
+RESULT_SUFFIXES = (*SUFFIXES.values(), VIDEO_SUFFIX)
+
 
 @dataclass(frozen=True)
 class PictureOutputs:

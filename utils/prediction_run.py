@@ -12,8 +12,8 @@ from utils.background import WorkBehind, run_ahead, split
 from utils.inference import HumanParser, LogitsSize, Prediction
 from utils.picture_input import Boxes, pixel_regions, rgb_picture
 from utils.pictures import Picture
-from utils.prediction_inputs import Source
-from utils.prediction_outputs import PictureOutputs, PictureWriter
+from utils.prediction_inputs import FRAMES_SUFFIX, Source
+from utils.prediction_outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
 from utils.prediction_pictures import foreground_classes, overlay_picture, side_by_side_picture
 from utils.progress import Progress
 from utils.video import VideoError, VideoReader, VideoWriter, count_frames
@@ -42,7 +42,7 @@ class VideoOutputs:
 
     def path(self, kind: str, name: str) -> Path:
         """Return where the video of a kind, a key of `VIDEO_KINDS`, goes."""
-        return self.folder / kind / f"{name}.mp4"
+        return self.folder / kind / f"{name}{VIDEO_SUFFIX}"
 
     def complete(self, name: str) -> bool:
         """Return whether everything that is wanted of a video is there."""
@@ -179,7 +179,7 @@ def parse_video(
 
 def frame_name(video_name: str, index: int) -> str:
     """Return what the results of a single frame are called."""
-    return f"{video_name}.frames/{index:06d}"
+    return f"{video_name}{FRAMES_SUFFIX}/{index:06d}"
 
 
 def _until_none(frames: Iterator[Picture | None]) -> Iterator[Picture]:
