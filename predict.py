@@ -13,7 +13,7 @@ from PIL import Image
 from utils.crop_parser import AMP_DTYPES, available_cores
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
-from utils.options import scales_option, size_option
+from utils.options import add_mask_format, scales_option, size_option
 from utils.picture_input import Boxes
 from utils.prediction_inputs import InputError, Source, find_sources, kept_classes, read_boxes
 from utils.prediction_outputs import SUFFIXES, PictureOutputs, PictureWriter
@@ -22,7 +22,7 @@ from utils.progress import Progress, duration
 
 EPILOG = """\
 results, each kind in a folder of its own, in it the tree of the input:
-  masks/         palette PNGs whose values are the class indices (always)
+  masks/         PNGs whose values are the class indices (always)       (--mask-format)
   overlay/       the picture blended with its classes, and a legend     (--overlay)
   side_by_side/  the picture next to its classes, and a legend          (--side-by-side)
   cutout/        RGBA PNGs, background or unwanted classes transparent  (--cutout, --keep)
@@ -65,7 +65,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="take pictures of more than 179 million pixels, too, which else are refused: small files may unpack to "
         "gigabytes",
     )  # fmt: skip
-    add = parser.add_argument_group("results beside the masks").add_argument
+    group = parser.add_argument_group("results")
+    add_mask_format(group)
+    add = group.add_argument
     add("--overlay", action="store_true", help="the picture blended with its classes, with a legend")
     add("--side-by-side", action="store_true", help="the picture next to its classes, with a legend")
     add("--cutout", action="store_true", help="the people on a transparent background")
@@ -141,7 +143,8 @@ def parse(
     parser = HumanParser.from_checkpoint(
         options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
     )
-    writer = PictureWriter(outputs, parser.description, kept_classes(options.keep, parser.description))
+    keep = kept_classes(options.keep, parser.description)
+    writer = PictureWriter(outputs, parser.description, keep, options.mask_format)
     settings = ParseOptions(
         scales=options.scales,
         mirror=options.mirror,

@@ -1,6 +1,9 @@
 """Command-line options that several scripts share."""
 
 import argparse
+from typing import Any
+
+MASK_FORMATS = ("palette", "index")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -10,6 +13,17 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         if action.default in (None, False):
             return action.help
         return super()._get_help_string(action)
+
+
+def add_mask_format(parser: Any) -> None:
+    """Add --mask-format, of `MASK_FORMATS`, to an ArgumentParser or a group of its options."""
+    parser.add_argument(
+        "--mask-format",
+        choices=MASK_FORMATS,
+        default="palette",
+        help="palette: in the dataset's colours; the values are the class indices, of which OpenCV makes colours. "
+        "index: 8-bit gray, which every program reads as class indices, and shows nearly black (default: %(default)s)",
+    )
 
 
 def size_option(text: str) -> tuple[int, int]:

@@ -38,7 +38,7 @@ RESULT_SUFFIXES = (*SUFFIXES.values(), VIDEO_SUFFIX)
 class PictureOutputs:
     """Where the results of pictures go, and which ones are wanted.
 
-    kinds: of `SUFFIXES`; "masks" is the class map itself, a palette PNG whose values are the class indices.
+    kinds: of `SUFFIXES`; "masks" is the class map itself, a PNG whose values are the class indices.
     """
 
     folder: Path
@@ -58,27 +58,40 @@ class PictureWriter:
 
     Args:
         keep: class indices that stay in a cut-out.
+        mask_format: palette, or index for plain 8-bit gray.
     """
 
-    def __init__(self, outputs: PictureOutputs, description: DatasetDescription, keep: Sequence[int]) -> None:
+    def __init__(
+        self,
+        outputs: PictureOutputs,
+        description: DatasetDescription,
+        keep: Sequence[int],
+        mask_format: str = "palette",
+    ) -> None:
         self.outputs = outputs
         self.description = description
         self.keep = keep
+        self.mask_format = mask_format
 
     def write(self, name: str, picture: Picture, prediction: Prediction) -> None:
         """Write the results of a picture (H, W, 3) RGB; raises OSError where the disk does not take them."""
-        classes = prediction.classes
+        classes, description = prediction.classes, self.description
         save: dict[str, Callable[[IO[bytes]], object]] = {
-            "masks": lambda file: _save_picture(palette_picture(classes, self.description), file),
-            "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, self.description), file),
-            "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, self.description), file),
+            "masks": lambda file: _save_picture(mask_picture(classes, description, self.mask_format), file),
+            "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, description), file),
+            "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, description), file),
             "cutout": lambda file: _save_picture(Image.fromarray(cutout_picture(picture, classes, self.keep)), file),
-            "json": lambda file: file.write(json_text(summary(classes, self.description))),
-            "logits": lambda file: _save_logits(prediction, self.description, file),
+            "json": lambda file: file.write(json_text(summary(classes, description))),
+            "logits": lambda file: _save_logits(prediction, description, file),
         }
         for kind in self.outputs.kinds:
             with whole_file(self.outputs.path(kind, name)) as file:
                 save[kind](file)
+
+
+def mask_picture(classes: NDArray[np.uint8], description: DatasetDescription, mask_format: str) -> Image.Image:
+    """Return a class map (H, W) as a picture whose values are the class indices: gray (index), or with a palette."""
+    return Image.fromarray(classes) if mask_format == "index" else palette_picture(classes, description)
 
 
 def palette_picture(classes: NDArray[np.uint8], description: DatasetDescription) -> Image.Image:
