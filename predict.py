@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,10 +14,11 @@ from utils.crop_parser import AMP_DTYPES, available_cores
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
 from utils.options import add_mask_format, scales_option, size_option
-from utils.picture_input import Boxes
-from utils.prediction_inputs import InputError, Source, find_sources, kept_classes, read_boxes
+from utils.prediction_inputs import InputError, find_sources, kept_classes, read_boxes
 from utils.prediction_outputs import SUFFIXES, PictureOutputs, PictureWriter
-from utils.prediction_run import Failure, ParseOptions, VideoOutputs, parse_pictures, parse_video
+from utils.prediction_plan import Plan, make_plan, network_options
+from utils.prediction_record import Options, PredictionRecord
+from utils.prediction_run import Failure, Job, ParseOptions, VideoOutputs, parse_pictures, parse_video
 from utils.progress import Progress, duration
 
 EPILOG = """\
@@ -31,8 +32,9 @@ results, each kind in a folder of its own, in it the tree of the input:
 A video becomes a video in overlay/ (and side_by_side/) with its frame rate and without its sound; --frames adds the
 results above for every frame.
 
-Results that are there already are not made again, so a run that was interrupted goes on when it is started again;
-after a change of checkpoint or options, --overwrite makes them anew.
+Results that are there already are not made again, so a run that was interrupted goes on when it is started again.
+They are made anew where they belong to another file of the same name, to a picture that was changed since, to another
+checkpoint or to other options: predictions.jsonl in the output folder says what each of them was made from.
 The exit status is 0 if all went well, 1 if some inputs or folders could not be read, 2 if the run could not start or
 go on, and 130 after Ctrl-C.
 
@@ -59,7 +61,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--checkpoint", "--restore-from", required=True, metavar="FILE",
         help="a snapshot, the published weights, or an ONNX file",
     )  # fmt: skip
-    add("--overwrite", action="store_true", help="make results again that are there already")
+    add("--overwrite", action="store_true", help="make all results again, whatever is there already")
     add(
         "--large-pictures", action="store_true",
         help="take pictures of more than 179 million pixels, too, which else are refused: small files may unpack to "
@@ -120,24 +122,45 @@ def run(options: argparse.Namespace) -> int:
     skipped = [options.output / kind for kind in SUFFIXES]
     sources = find_sources(options.input, skipped, on_unreadable=unreadable.append)
     boxes = read_boxes(options.boxes, sources) if options.boxes else {}
-    outputs, video_outputs = wanted_outputs(options)
-    todo = [
-        source
-        for source in sources
-        if options.overwrite or not (video_outputs if source.is_video else outputs).complete(source.name)
-    ]
+    pictures, videos = wanted_outputs(options)
+    common = network_options(
+        options.checkpoint,
+        dataset=options.dataset,
+        input_size=options.input_size,
+        scales=options.scales,
+        mirror=options.mirror,
+        amp=options.amp,
+    )
+    jobs = []
+    for source in sources:
+        own_boxes = None if source.is_video else boxes.get(source.relative)
+        jobs.append(Job(source, videos if source.is_video else pictures, {**common, "boxes": own_boxes}, own_boxes))
+    record = PredictionRecord(options.output)
+    plan = make_plan(jobs, record, overwrite=options.overwrite)
     start = time.monotonic()
-    failures = parse(options, sources, todo, boxes, outputs, video_outputs) if todo else []
-    return report(options.output, len(sources), len(todo), failures, unreadable, time.monotonic() - start)
+    failures = parse(options, plan, pictures, videos, record) if plan.todo else []
+    return report(options.output, plan, failures, unreadable, time.monotonic() - start)
+
+
+def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOutputs]:
+    """Return what is to be written for pictures and for videos."""
+    kinds = ("masks", *(kind for kind in SUFFIXES if kind != "masks" and getattr(options, kind)))
+    own_options: dict[str, Options] = {
+        "masks": {"mask-format": options.mask_format},
+        "cutout": {"keep": options.keep and sorted({name.casefold() for name in options.keep})},
+        "logits": {"logits": options.logits},
+    }
+    outputs = PictureOutputs(options.output, kinds, own_options)
+    video_kinds = ("overlay", "side_by_side") if options.side_by_side else ("overlay",)
+    return outputs, VideoOutputs(options.output, video_kinds, outputs if options.frames else None)
 
 
 def parse(
     options: argparse.Namespace,
-    sources: Sequence[Source],
-    todo: Sequence[Source],
-    boxes: Mapping[str, Boxes],
+    plan: Plan,
     outputs: PictureOutputs,
     video_outputs: VideoOutputs,
+    record: PredictionRecord,
 ) -> list[Failure]:
     """Load the network and do what is to be done; return what could not be read."""
     parser = HumanParser.from_checkpoint(
@@ -152,31 +175,25 @@ def parse(
         return_logits=options.logits,
         workers=min(8, max(2, available_cores() // 2)),
     )
+    for reason, jobs in plan.reasons.items():
+        count = f"{len(jobs)} of {len(plan.jobs)} inputs, such as '{jobs[0].source.name}',"
+        print(f"Parsing {count} anew: the results in '{options.output}' {reason}.", flush=True)
     for kind in SUFFIXES:
         remove_leftovers(options.output / kind)
     failures: list[Failure] = []
-    if pictures := [source for source in todo if not source.is_video]:
-        total = sum(not source.is_video for source in sources)
+    if pictures := [job for job in plan.todo if not job.source.is_video]:
+        total = sum(not job.source.is_video for job in plan.jobs)
         with Progress("predict", total, "pictures", done=total - len(pictures)) as shown:
-            failures += parse_pictures(parser, pictures, writer, settings, boxes=boxes, shown=shown)
-    for video in (source for source in todo if source.is_video):
-        failure = parse_video(parser, video, video_outputs, writer, settings)
+            failures += parse_pictures(parser, pictures, writer, record, settings, shown=shown)
+    for video in (job for job in plan.todo if job.source.is_video):
+        failure = parse_video(parser, video, video_outputs, writer, record, settings)
         failures += [failure] if failure else []
     return failures
 
 
-def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOutputs]:
-    """Return what is to be written for pictures and for videos."""
-    kinds = ("masks", *(kind for kind in SUFFIXES if kind != "masks" and getattr(options, kind)))
-    outputs = PictureOutputs(options.output, kinds)
-    video_kinds = ("overlay", "side_by_side") if options.side_by_side else ("overlay",)
-    return outputs, VideoOutputs(options.output, video_kinds, outputs if options.frames else None)
-
-
-def report(
-    output: Path, found: int, todo: int, failures: Sequence[Failure], unreadable: Sequence[OSError], seconds: float
-) -> int:
+def report(output: Path, plan: Plan, failures: Sequence[Failure], unreadable: Sequence[OSError], seconds: float) -> int:
     """Print what was done, and what was not; return the exit status."""
+    found, todo = len(plan.jobs), len(plan.todo)
     if todo:
         text = f"{todo - len(failures)} of {found} inputs parsed in {duration(seconds)}, results in '{output}'"
         print(text + (f"; {found - todo} had been done before." if todo < found else "."), flush=True)

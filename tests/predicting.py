@@ -10,6 +10,7 @@ from PIL import Image
 
 from dataset.people import draw_person
 from utils.colours import palette
+from utils.prediction_record import RECORD_FILE
 from utils.video import VideoReader
 
 Run = Callable[..., int]
@@ -27,7 +28,9 @@ def save(path: Path, seed: int = 0, size: tuple[int, int] = (60, 45)) -> Path:
 
 
 def written(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    """Return all files in a folder but the record of what they were made from, with forward slashes."""
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return files - {RECORD_FILE}
 
 
 def mask(path: Path) -> NDArray[np.uint8]:

@@ -2,8 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,7 @@ from utils.files import whole_file
 from utils.inference import Prediction
 from utils.pictures import Picture
 from utils.prediction_pictures import cutout_picture, overlay_picture, side_by_side_picture
+from utils.prediction_record import Options
 
 SUFFIXES = {
     "masks": ".png",
@@ -39,14 +40,23 @@ class PictureOutputs:
     """Where the results of pictures go, and which ones are wanted.
 
     kinds: of `SUFFIXES`; "masks" is the class map itself, a PNG whose values are the class indices.
+    own_options: by kind, the options that matter to it alone.
     """
 
     folder: Path
     kinds: tuple[str, ...] = ("masks",)
+    own_options: Mapping[str, Options] = field(default_factory=dict)
 
     def path(self, kind: str, name: str) -> Path:
         """Return the file for one kind of result of the picture called `name` (which may have folders)."""
         return self.folder / kind / f"{name}{SUFFIXES[kind]}"
+
+    def results(self, name: str) -> dict[str, Options]:
+        """Return the paths inside the folder of what is wanted of a picture, with the options of each alone."""
+        return {
+            self.path(kind, name).relative_to(self.folder).as_posix(): self.own_options.get(kind, {})
+            for kind in self.kinds
+        }
 
     def complete(self, name: str) -> bool:
         """Return whether everything that is wanted of a picture is there."""

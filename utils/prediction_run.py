@@ -1,7 +1,7 @@
 """Runs over many pictures and over videos: reading, network and writing at the same time, in bounded memory."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from utils.pictures import Picture
 from utils.prediction_inputs import FRAMES_SUFFIX, Source
 from utils.prediction_outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
 from utils.prediction_pictures import foreground_classes, overlay_picture, side_by_side_picture
+from utils.prediction_record import Fingerprint, Options, PredictionRecord, fingerprint
 from utils.progress import Progress
 from utils.video import VideoError, VideoReader, VideoWriter, count_frames
 
@@ -44,12 +45,56 @@ class VideoOutputs:
         """Return where the video of a kind, a key of `VIDEO_KINDS`, goes."""
         return self.folder / kind / f"{name}{VIDEO_SUFFIX}"
 
+    def results(self, name: str) -> dict[str, Options]:
+        """Return the paths inside the folder of what is wanted of a video, with the options of each alone.
+
+        The results of all frames are one: their folder.
+        """
+        paths = (self.path(kind, name) for kind in self.kinds)
+        results: dict[str, Options] = {path.relative_to(self.folder).as_posix(): {} for path in paths}
+        if self.each_frame is not None:
+            own = self.each_frame.own_options
+            results |= {f"{kind}/{frames_folder(name)}": own.get(kind, {}) for kind in self.each_frame.kinds}
+        return results
+
     def complete(self, name: str) -> bool:
         """Return whether everything that is wanted of a video is there."""
         if not all(self.path(kind, name).is_file() for kind in self.kinds):
             return False
         frames = range(count_frames(self.path(self.kinds[0], name))) if self.each_frame else ()
         return all(self.each_frame.complete(frame_name(name, index)) for index in frames if self.each_frame)
+
+    def remove_frames(self, name: str, first: int) -> None:
+        """Remove the results of frames from the index `first` on: those of a longer video that had this name."""
+        if self.each_frame is not None:
+            for kind in self.each_frame.kinds:
+                paths = (self.each_frame.path(kind, frame_name(name, index)) for index in itertools.count(first))
+                for path in itertools.takewhile(Path.is_file, paths):
+                    path.unlink()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made of a picture or video.
+
+    options: those that matter to all of its results, for `PredictionRecord`.
+    boxes: the person boxes in a picture; None where it is parsed whole.
+    """
+
+    source: Source
+    outputs: PictureOutputs | VideoOutputs
+    options: Options
+    boxes: Boxes | None = None
+
+    @property
+    def results(self) -> dict[str, Options]:
+        """The paths of its results inside the output folder, with the options that matter to each alone."""
+        return self.outputs.results(self.source.name)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a file for each result."""
+        return self.outputs.complete(self.source.name)
 
 
 class Failure(NamedTuple):
@@ -62,24 +107,23 @@ class Failure(NamedTuple):
 class _Item(NamedTuple):
     """A picture that has been read."""
 
-    source: Source
+    job: Job
+    content: Fingerprint
     picture: Picture
-    boxes: Boxes | None
 
 
 def parse_pictures(
     parser: HumanParser,
-    sources: Sequence[Source],
+    jobs: Sequence[Job],
     writer: PictureWriter,
+    record: PredictionRecord,
     options: ParseOptions,
     *,
-    boxes: Mapping[str, Boxes],
     shown: Progress,
 ) -> list[Failure]:
-    """Parse pictures and write their results; return which could not be read.
+    """Parse pictures, write their results and note what they were made from; return which could not be read.
 
-    `boxes` are the person boxes by `Source.relative`; pictures without an entry are parsed whole. Raises OSError where
-    results cannot be written.
+    Raises OSError where results cannot be written.
     """
     failures: list[Failure] = []
 
@@ -91,9 +135,16 @@ def parse_pictures(
             else:
                 yield item
 
-    tasks = (partial(_read, source, boxes.get(source.relative)) for source in sources)
+    def write(item: _Item, prediction: Prediction) -> None:
+        job = item.job
+        record.forget(job.source.path, job.results)
+        writer.write(job.source.name, item.picture, prediction)
+        record.add(job.source.path, item.content, job.results, job.options)
+
     with (
-        run_ahead(tasks, workers=options.workers, depth=options.batch_size + options.workers) as items,
+        run_ahead(
+            (partial(_read, job) for job in jobs), workers=options.workers, depth=options.batch_size + options.workers
+        ) as items,
         WorkBehind(workers=options.workers, depth=2 * options.workers) as behind,
     ):
         # One pass over the pictures, seen three times, the last time when the network is done with them.
@@ -103,37 +154,65 @@ def parse_pictures(
             scales=options.scales,
             mirror=options.mirror,
             batch_size=options.batch_size,
-            person_boxes=(item.boxes for item in person_boxes),
+            person_boxes=(item.job.boxes for item in person_boxes),
             return_logits=options.return_logits,
         )
         for item, prediction in zip(kept, predictions, strict=True):
-            behind.submit(writer.write, item.source.name, item.picture, prediction)
+            behind.submit(write, item, prediction)
             shown.advance()
     return failures
 
 
-def _read(source: Source, boxes: Boxes | None) -> _Item | Failure:
+def _read(job: Job) -> _Item | Failure:
+    path = job.source.path
     try:
-        picture = rgb_picture(source.path)
-        if boxes is not None:
-            pixel_regions(boxes, (picture.shape[0], picture.shape[1]))  # raises for what the parser would refuse
-    except (ValueError, OSError, MemoryError) as error:
+        content = fingerprint(path)  # before its pixels: if it is replaced between the two, the next run sees that
+        picture = rgb_picture(path)
+        if job.boxes is not None:
+            pixel_regions(job.boxes, (picture.shape[0], picture.shape[1]))  # raises for what the parser would refuse
+    except OSError as error:
+        return Failure(path, f"{path}: cannot be read ({error.strerror or error})")
+    except (ValueError, MemoryError) as error:
         reason = str(error) or type(error).__name__
-        return Failure(source.path, reason if str(source.path) in reason else f"{source.path}: {reason}")
-    return _Item(source, picture, boxes)
+        return Failure(path, reason if str(path) in reason else f"{path}: {reason}")
+    return _Item(job, content, picture)
 
 
 def parse_video(
     parser: HumanParser,
-    source: Source,
+    job: Job,
     outputs: VideoOutputs,
     writer: PictureWriter,
+    record: PredictionRecord,
     options: ParseOptions,
 ) -> Failure | None:
-    """Parse a video frame by frame, in batches, and write videos with its frame rate; `writer` is for single frames.
+    """Parse a video frame by frame, write its results and note what they were made from.
 
     Returns what is wrong with a video that cannot be read, or not to its end (what was read then counts). Raises
     OSError where results cannot be written.
+    """
+    source = job.source
+    try:
+        content = fingerprint(source.path)
+        record.forget(source.path, job.results)
+        done, promised = _parse_frames(parser, source, outputs, writer, options)
+    except VideoError as error:
+        return Failure(source.path, str(error))
+    if done == 0:
+        return Failure(source.path, f"{source.path}: no frame of this video can be decoded")
+    outputs.remove_frames(source.name, done)
+    record.add(source.path, content, job.results, job.options)
+    if done < 0.95 * promised:  # some formats only estimate the count
+        return Failure(source.path, f"{source.path}: ends after {done} of about {promised} frames")
+    return None
+
+
+def _parse_frames(
+    parser: HumanParser, source: Source, outputs: VideoOutputs, writer: PictureWriter, options: ParseOptions
+) -> tuple[int, int]:
+    """Parse frames in batches, write videos with their rate; return how many there were, and the header's promise.
+
+    `writer` is for single frames.
     """
     shown = foreground_classes(parser.description)
 
@@ -144,42 +223,38 @@ def parse_video(
             writer.write(frame_name(source.name, index), frame, prediction)
 
     done = 0
-    try:
-        with ExitStack() as stack:
-            reader = stack.enter_context(VideoReader(source.path))
-            frames = stack.enter_context(
-                run_ahead(itertools.repeat(reader.read), workers=1, depth=2 * options.batch_size)
-            )
-            videos = {
-                kind: stack.enter_context(VideoWriter(outputs.path(kind, source.name), reader.frame_rate))
-                for kind in outputs.kinds
-            }
-            shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
-            behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
-            kept, pictures = split(_until_none(frames), 2)
-            predictions = parser.predict_iter(
-                pictures,
-                scales=options.scales,
-                mirror=options.mirror,
-                batch_size=options.batch_size,
-                return_logits=options.return_logits,
-            )
-            for frame, prediction in zip(kept, predictions, strict=True):
-                behind.submit(write, done, frame, prediction)
-                done += 1
-                shown_progress.advance()
-    except VideoError as error:
-        return Failure(source.path, str(error))
-    if done == 0:
-        return Failure(source.path, f"{source.path}: no frame of this video can be decoded")
-    if done < 0.95 * reader.frame_count:  # some formats only estimate the count
-        return Failure(source.path, f"{source.path}: ends after {done} of about {reader.frame_count} frames")
-    return None
+    with ExitStack() as stack:
+        reader = stack.enter_context(VideoReader(source.path))
+        frames = stack.enter_context(run_ahead(itertools.repeat(reader.read), workers=1, depth=2 * options.batch_size))
+        videos = {
+            kind: stack.enter_context(VideoWriter(outputs.path(kind, source.name), reader.frame_rate))
+            for kind in outputs.kinds
+        }
+        shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
+        behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
+        kept, pictures = split(_until_none(frames), 2)
+        predictions = parser.predict_iter(
+            pictures,
+            scales=options.scales,
+            mirror=options.mirror,
+            batch_size=options.batch_size,
+            return_logits=options.return_logits,
+        )
+        for frame, prediction in zip(kept, predictions, strict=True):
+            behind.submit(write, done, frame, prediction)
+            done += 1
+            shown_progress.advance()
+    return done, reader.frame_count
+
+
+def frames_folder(video_name: str) -> str:
+    """Return where the results of single frames go, inside the folder of their kind."""
+    return f"{video_name}{FRAMES_SUFFIX}"
 
 
 def frame_name(video_name: str, index: int) -> str:
     """Return what the results of a single frame are called."""
-    return f"{video_name}{FRAMES_SUFFIX}/{index:06d}"
+    return f"{frames_folder(video_name)}/{index:06d}"
 
 
 def _until_none(frames: Iterator[Picture | None]) -> Iterator[Picture]:
