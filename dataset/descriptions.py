@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset import class_names
+from dataset.files import read_text
 from dataset.geometry import IGNORE_LABEL
 from dataset.layouts import LAYOUTS, DatasetError, Sample, dataset_root, detect_layout, list_split
 
@@ -166,7 +167,7 @@ def _read_description(file: Path) -> DatasetDescription:
             kind = f"a link to {os.readlink(file)}, which does not exist"
         raise DatasetError(f"{file} is {kind}; put the dataset's description there, or delete it")
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(read_text(file))
     except OSError as error:
         raise DatasetError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:

@@ -1,11 +1,15 @@
 """Where the published datasets keep their photographs, labels and id lists, and what a folder has of them."""
 
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+from dataset.files import read_text, visible_files
 
 SPLITS = ("train", "val")
 # In the order of preference, should a folder hold the same photograph in several formats.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp")
+LABEL_SUFFIXES = (".png",)
 
 
 class DatasetError(ValueError):
@@ -25,7 +29,10 @@ class SplitFolders(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One photograph and its label map; `label_path` is None where labels were not asked for."""
+    """One photograph and its label map; `label_path` is None where labels were not asked for.
+
+    id: the photograph's path inside its folder, without the suffix; with forward slashes.
+    """
 
     id: str
     image_path: Path
@@ -113,9 +120,9 @@ def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     """
     images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
     missing: list[str] = []
-    images = _files_by_stem(images_folder, IMAGE_SUFFIXES, missing)
-    labels = _files_by_stem(labels_folder, (".png",), missing) if labelled else {}
-    lines = {} if id_list is None else _read_ids(id_list, missing)
+    images = _files_by_id(images_folder, IMAGE_SUFFIXES, missing)
+    labels = _files_by_id(labels_folder, LABEL_SUFFIXES, missing) if labelled else {}
+    lines = {} if id_list is None else _read_ids(id_list, images.keys() | labels.keys(), missing)
     if not missing and not (images if id_list is None else lines):
         missing.append(f"{id_list or images_folder} is empty: the {split} split has no photographs")
     repeated = {name: numbers for name, numbers in lines.items() if len(numbers) > 1}
@@ -139,10 +146,10 @@ def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
             f"{id_list} lists {len(named)} of its ids more than once: {_first_few(named)}; delete all but one line of "
             "each, or its photograph counts as often (`python -m dataset.check` lists them all)"
         )
-    _require_files(contents.ids, contents.images, images_folder, "photograph")
+    _require_files(contents.ids, contents.images, images_folder, "photograph", IMAGE_SUFFIXES)
     if not labelled:
         return [Sample(name, contents.images[name], None) for name in contents.ids]
-    _require_files(contents.ids, contents.labels, labels_folder, "label map")
+    _require_files(contents.ids, contents.labels, labels_folder, "label map", LABEL_SUFFIXES)
     return [Sample(name, contents.images[name], contents.labels[name]) for name in contents.ids]
 
 
@@ -150,32 +157,41 @@ def _has_layout(root: Path, layout: str) -> bool:
     return any((root / folders.images).is_dir() for folders in LAYOUTS[layout].values())
 
 
-def _files_by_stem(folder: Path, suffixes: tuple[str, ...], missing: list[str]) -> dict[str, Path]:
-    """Return a folder's files by their name without suffix, from one listing (network drives are slow)."""
-    try:
-        names = sorted(entry.name for entry in folder.iterdir())
-    except OSError as error:
-        missing.append(f"{folder}: no such folder ({error.strerror})")
-        return {}
+def _files_by_id(folder: Path, suffixes: tuple[str, ...], missing: list[str]) -> dict[str, Path]:
+    """Return a folder's files by their path inside it without suffix, from one listing (network drives are slow)."""
+    names = list(visible_files(folder, on_unreadable=lambda error: missing.append(_unreadable(folder, error))))
     files: dict[str, Path] = {}
     for suffix in reversed(suffixes):  # the preferred suffix comes last and stays
         files |= {name[: -len(suffix)]: folder / name for name in names if name.lower().endswith(suffix)}
     return files
 
 
-def _read_ids(path: Path, missing: list[str]) -> dict[str, list[int]]:
-    """Return the ids of a list, in its order, each with the numbers of its lines (from 1)."""
+def _unreadable(folder: Path, error: OSError) -> str:
+    kind = "no such folder" if str(error.filename) == str(folder) and not folder.exists() else "cannot be listed"
+    return f"{error.filename}: {kind} ({error.strerror})"
+
+
+def _read_ids(path: Path, known: Collection[str], missing: list[str]) -> dict[str, list[int]]:
+    """Return the ids of a list, in its order, each with the numbers of its lines (from 1); `known` has files."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        missing.append(f"{path}: cannot be read ({reason}); it lists one id a line, without suffix")
+        missing.append(f"{path}: cannot be read ({reason}); it lists one id a line")
         return {}
     ids: dict[str, list[int]] = {}
     for number, line in enumerate(lines, start=1):
-        if name := line.strip():
-            ids.setdefault(name, []).append(number)
+        if listed := line.strip():
+            ids.setdefault(_id_of(listed, known), []).append(number)
     return ids
+
+
+def _id_of(listed: str, known: Collection[str]) -> str:
+    """Return the id that a line means, which may have a suffix, or Windows' slashes: the first of `known`."""
+    path = PurePosixPath(listed.replace("\\", "/"))
+    is_picture = path.suffix.lower() in IMAGE_SUFFIXES + LABEL_SUFFIXES
+    meant = [listed, str(path), str(path.with_suffix("")) if is_picture else listed]
+    return next((name for name in meant if name in known), meant[-1])
 
 
 def _lines(numbers: list[int]) -> str:
@@ -186,10 +202,10 @@ def _first_few(items: list[str]) -> str:
     return ", ".join(items[:3]) + (", ..." if len(items) > 3 else "")
 
 
-def _require_files(ids: list[str], files: dict[str, Path], folder: Path, kind: str) -> None:
+def _require_files(ids: list[str], files: dict[str, Path], folder: Path, kind: str, suffixes: tuple[str, ...]) -> None:
     missing = [name for name in ids if name not in files]
     if missing:
         raise DatasetError(
-            f"{folder} lacks the {kind} of {len(missing)} of {len(ids)} ids ({_first_few(missing)}); "
-            "`python -m dataset.check` lists them all"
+            f"{folder} lacks the {kind} of {len(missing)} of {len(ids)} ids ({_first_few(missing)}), which are paths "
+            f"inside it without the suffix ({' '.join(suffixes)}); `python -m dataset.check` lists them all"
         )

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
+from dataset.files import visible_files
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.reading import save_label
 
@@ -98,7 +99,8 @@ def _require_same_split(output: Path, splits: dict[str, list[str]]) -> None:
     """Raise DatasetError where an earlier run has split the photographs differently."""
     for split, ids in splits.items():
         folders = LAYOUTS["lip"][split]
-        others = {path.stem for folder in folders[:2] for path in (output / folder).glob("*.*")} - set(ids)
+        listings = [visible_files(output / folder, on_unreadable=lambda _: None) for folder in folders[:2]]
+        others = {PurePosixPath(name).stem for names in listings for name in names} - set(ids)
         if others:
             raise DatasetError(
                 f"{output / folders.images} has photographs that are not in this {split} split ({min(others)} "

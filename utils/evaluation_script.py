@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.layouts import DatasetError, Sample
@@ -121,9 +122,14 @@ def check_classes(loaded: LoadedModel, dataset: DatasetDescription, checkpoint: 
 
 def save_to(folder: str, dataset: DatasetDescription) -> PredictionSink:
     """Return a function that writes class maps into a folder, by the ids of their samples."""
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    return lambda sample, prediction: save_label(path / f"{sample.id}.png", prediction, dataset)
+
+    def save(sample: Sample, prediction: NDArray[np.uint8]) -> None:
+        path = Path(folder, f"{sample.id}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)  # an id may lie in subfolders
+        save_label(path, prediction, dataset)
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return save
 
 
 def examples_picture(

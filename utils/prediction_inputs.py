@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dataset.descriptions import DatasetDescription
+from dataset.files import read_text
 from utils.picture_files import PICTURE_SUFFIXES
 from utils.picture_input import Boxes
 from utils.prediction_outputs import RESULT_SUFFIXES
@@ -183,7 +184,7 @@ def kept_classes(names: Sequence[str] | None, description: DatasetDescription) -
 def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
     """Return the person boxes in a JSON file by `Source.relative`; say which entries belong to no picture."""
     try:
-        boxes = json.loads(file.read_text(encoding="utf-8"))
+        boxes = json.loads(read_text(file))
     except (OSError, ValueError) as error:
         raise InputError(f"--boxes '{file}' cannot be read as JSON ({error})") from error
     if not isinstance(boxes, dict) or not all(
