@@ -1,12 +1,15 @@
 """Writing files: whole or not at all, whatever happens meanwhile."""
 
 import contextlib
+import errno
+import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 PARTIAL_PREFIX = ".partial-"
 """What the name of a file begins with while it is being written: hidden, so that no search for results finds it."""
@@ -15,25 +18,51 @@ LEFTOVER_SECONDS = 3600
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Give a binary file to write to, which gets its name `path` when the block ends without an error.
 
-    A kill at any moment leaves the old file or the new one, and an error no part of it. Missing folders are made.
+    Until then it has a random name that is opened exclusively: nobody can have planted a link there. It is on the disk
+    before it gets its name, so that a kill, a full disk or a power cut at any moment leaves the old file or the new,
+    and an error no part of it. Missing folders are made; a symbolic link is followed to the file it stands for.
+
     Raises OSError, with `path` as its file name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
+    target = Path(os.path.realpath(path))
+    partial = partial_path(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _check_replaceable(target)
         with partial.open("xb") as file:
             yield file
-        os.replace(partial, path)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
     except OSError as error:
-        if error.filename in (None, os.fspath(partial)):  # writing to an open file does not say to which
-            error.filename = os.fspath(path)
+        # Writing to an open file does not say to which, and nobody knows the partial one.
+        if error.filename in (None, os.fspath(partial), os.fspath(target)):
+            error.filename, error.filename2 = os.fspath(path), None
         raise
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], values: Any) -> None:
+    """Write plain values as JSON. Raises OSError as `whole_file` does."""
+    content = json_bytes(values)
+    with whole_file(path) as file:
+        file.write(content)
+
+
+def json_bytes(values: Any) -> bytes:
+    """Return JSON for people and programs, in UTF-8. Raises ValueError for not-a-number, which JSON does not know."""
+    return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError if `whole_file(path)` could not be written now: to be told before hours of work, not after."""
+    with contextlib.suppress(_NothingToWriteError), whole_file(path):
+        raise _NothingToWriteError
 
 
 def partial_path(path: Path) -> Path:
@@ -51,3 +80,17 @@ def remove_leftovers(folder: Path) -> None:
         with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
             if time.time() - file.stat().st_mtime > LEFTOVER_SECONDS:
                 file.unlink()
+
+
+class _NothingToWriteError(Exception):
+    """Leaves `whole_file` without a file."""
+
+
+def _check_replaceable(target: Path) -> None:
+    """Raise OSError where something lies at a path, links followed, that a file must not take the place of."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder", os.fspath(target))
+    if target.is_symlink():  # after they were followed: they lead in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(target))
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        raise FileExistsError(errno.EEXIST, "is no regular file", os.fspath(target))
