@@ -14,7 +14,7 @@ from utils.crop_parser import AMP_DTYPES, available_cores
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
 from utils.options import add_mask_format, scales_option, size_option
-from utils.prediction_inputs import InputError, find_sources, kept_classes, read_boxes
+from utils.prediction_inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
 from utils.prediction_outputs import SUFFIXES, PictureOutputs, PictureWriter
 from utils.prediction_plan import Plan, make_plan, network_options
 from utils.prediction_record import Options, PredictionRecord
@@ -118,10 +118,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--output '{options.output}' is a file; name a folder")
     if options.large_pictures:
         Image.MAX_IMAGE_PIXELS = None
-    unreadable: list[OSError] = []
-    skipped = [options.output / kind for kind in SUFFIXES]
-    sources = find_sources(options.input, skipped, on_unreadable=unreadable.append)
-    boxes = read_boxes(options.boxes, sources) if options.boxes else {}
+    found = find_sources(options.input, skipped=[options.output / kind for kind in SUFFIXES])
+    boxes = read_boxes(options.boxes, found.sources) if options.boxes else {}
     pictures, videos = wanted_outputs(options)
     common = network_options(
         options.checkpoint,
@@ -132,14 +130,14 @@ def run(options: argparse.Namespace) -> int:
         amp=options.amp,
     )
     jobs = []
-    for source in sources:
+    for source in found.sources:
         own_boxes = None if source.is_video else boxes.get(source.relative)
         jobs.append(Job(source, videos if source.is_video else pictures, {**common, "boxes": own_boxes}, own_boxes))
     record = PredictionRecord(options.output)
     plan = make_plan(jobs, record, overwrite=options.overwrite)
     start = time.monotonic()
     failures = parse(options, plan, pictures, videos, record) if plan.todo else []
-    return report(options.output, plan, failures, unreadable, time.monotonic() - start)
+    return report(options.output, plan, failures, found, time.monotonic() - start)
 
 
 def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOutputs]:
@@ -191,23 +189,26 @@ def parse(
     return failures
 
 
-def report(output: Path, plan: Plan, failures: Sequence[Failure], unreadable: Sequence[OSError], seconds: float) -> int:
+def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, seconds: float) -> int:
     """Print what was done, and what was not; return the exit status."""
-    found, todo = len(plan.jobs), len(plan.todo)
+    jobs, todo = len(plan.jobs), len(plan.todo)
     if todo:
-        text = f"{todo - len(failures)} of {found} inputs parsed in {duration(seconds)}, results in '{output}'"
-        print(text + (f"; {found - todo} had been done before." if todo < found else "."), flush=True)
+        text = f"{todo - len(failures)} of {jobs} inputs parsed in {duration(seconds)}, results in '{output}'"
+        print(text + (f"; {jobs - todo} had been done before." if todo < jobs else "."), flush=True)
     else:
-        print(f"All results ({found}) are in '{output}' already; --overwrite makes them again.", flush=True)
+        print(f"All results ({jobs}) are in '{output}' already; --overwrite makes them again.", flush=True)
+    if found.left_out:
+        first = f"{counted_suffixes(found.left_out)}; the first is '{found.left_out[0]}'"
+        print(f"Left out, since pictures and videos of these formats are not read: {first}", file=sys.stderr)
     if failures:
-        print(f"{len(failures)} could not be read, or not to the end:", file=sys.stderr)
+        print(f"{len(failures)} could not be read, or not to the end, or not written:", file=sys.stderr)
         for failure in failures:
             print(f"  {failure.reason}", file=sys.stderr)
-    if unreadable:
-        print(f"{len(unreadable)} folders could not be searched for pictures:", file=sys.stderr)
-        for error in unreadable:
+    if found.unreadable:
+        print(f"{len(found.unreadable)} folders could not be searched for pictures:", file=sys.stderr)
+        for error in found.unreadable:
             print(f"  {error.filename}: {error.strerror}", file=sys.stderr)
-    return 1 if failures or unreadable else 0
+    return 1 if failures or found.unreadable else 0
 
 
 def main(arguments: list[str] | None = None) -> int:

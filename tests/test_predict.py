@@ -128,7 +128,7 @@ def test_files_folders_and_patterns_together(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "bob/readme").write_text("no picture")
 
     def names(*inputs: str) -> set[str]:
-        return {source.name for source in find_sources(inputs)}
+        return {source.name for source in find_sources(inputs).sources}
 
     assert names("ann") == {"front"}
     assert names("*/*.jpg") == {"ann/front", "bob/front", "back"}

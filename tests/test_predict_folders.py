@@ -28,7 +28,7 @@ def test_frames_of_a_video_and_pictures_in_a_folder_of_that_name_never_meet(
         np.testing.assert_array_equal(mask(tmp_path / "out/masks/clip.frames/000000.png.png"), parser.predict(picture))
     assert len(written(tmp_path / "out/masks")) == 3
     os.remove(clip)  # names do not depend on what else is there
-    assert {source.name for source in find_sources([str(tmp_path / "in")])} == {"clip.frames/000000.png"}
+    assert {source.name for source in find_sources([str(tmp_path / "in")]).sources} == {"clip.frames/000000.png"}
 
 
 def test_a_folder_called_like_a_result_is_no_obstacle(run: Run, tmp_path: Path) -> None:
@@ -83,7 +83,6 @@ def test_an_input_that_holds_nothing_but_such_a_folder_says_so(
 
 @pytest.mark.usefixtures("locked")
 def test_folders_on_the_way_to_a_pattern_need_not_be_listed(tmp_path: Path) -> None:
-    errors: list[OSError] = []
     save(tmp_path / "locked/mine/a.png")
-    sources = find_sources([f"{tmp_path}/locked/mine/*.png"], on_unreadable=errors.append)
-    assert ([source.name for source in sources], errors) == (["a"], [])
+    found = find_sources([f"{tmp_path}/locked/mine/*.png"])
+    assert ([source.name for source in found.sources], found.unreadable) == (["a"], [])

@@ -15,6 +15,19 @@ PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".avif"),
     *(".heic", ".heif", ".hif"),
 )
+OTHER_SUFFIXES = (
+    # Raw files of cameras,
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos"),
+    *(".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
+    # other pictures,
+    *(".ai", ".apng", ".cur", ".dds", ".dcm", ".dib", ".emf", ".eps", ".exr", ".fits", ".hdr", ".heics"),
+    *(".icns", ".ico", ".j2c", ".j2k", ".jfi", ".jif", ".jpf", ".jps", ".jpx", ".jxl", ".jxr", ".livp"),
+    *(".mpo", ".pam", ".pbm", ".pcx", ".pfm", ".pgm", ".pjp", ".pjpeg", ".pnm", ".ppm", ".psb", ".psd"),
+    *(".qoi", ".ras", ".sgi", ".svg", ".svgz", ".tga", ".wdp", ".wmf", ".xbm", ".xcf", ".xpm"),
+    # and videos.
+    *(".3gp", ".asf", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ogv", ".vob", ".wmv"),
+)
+"""Suffixes of pictures and videos that are not taken from folders, but counted."""
 FORMATS = {
     "JPEG": "JPEG",
     "PNG": "PNG",

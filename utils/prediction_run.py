@@ -1,6 +1,8 @@
 """Runs over many pictures and over videos: reading, network and writing at the same time, in bounded memory."""
 
+import errno
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,13 +14,16 @@ from utils.background import WorkBehind, run_ahead, split
 from utils.inference import HumanParser, LogitsSize, Prediction
 from utils.picture_input import Boxes, pixel_regions, rgb_picture
 from utils.pictures import Picture
-from utils.prediction_inputs import FRAMES_SUFFIX, Source
+from utils.prediction_inputs import Source
+from utils.prediction_names import FRAMES_SUFFIX
 from utils.prediction_outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
 from utils.prediction_pictures import foreground_classes, overlay_picture, side_by_side_picture
 from utils.prediction_record import Fingerprint, Options, PredictionRecord, fingerprint
 from utils.progress import Progress
 from utils.video import VideoError, VideoReader, VideoWriter, count_frames
 
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""Errors of writing that are about the name of one file; others, such as those of a full disk, concern all."""
 VIDEO_KINDS = {"overlay": overlay_picture, "side_by_side": side_by_side_picture}
 
 
@@ -59,7 +64,7 @@ class VideoOutputs:
 
     def complete(self, name: str) -> bool:
         """Return whether everything that is wanted of a video is there."""
-        if not all(self.path(kind, name).is_file() for kind in self.kinds):
+        if not all(os.path.isfile(self.path(kind, name)) for kind in self.kinds):
             return False
         frames = range(count_frames(self.path(self.kinds[0], name))) if self.each_frame else ()
         return all(self.each_frame.complete(frame_name(name, index)) for index in frames if self.each_frame)
@@ -121,9 +126,9 @@ def parse_pictures(
     *,
     shown: Progress,
 ) -> list[Failure]:
-    """Parse pictures, write their results and note what they were made from; return which could not be read.
+    """Parse pictures, write their results and note what they were made from; return which could not be read or named.
 
-    Raises OSError where results cannot be written.
+    Raises OSError where results cannot be written whatever their names.
     """
     failures: list[Failure] = []
 
@@ -137,9 +142,12 @@ def parse_pictures(
 
     def write(item: _Item, prediction: Prediction) -> None:
         job = item.job
-        record.forget(job.source.path, job.results)
-        writer.write(job.source.name, item.picture, prediction)
-        record.add(job.source.path, item.content, job.results, job.options)
+        try:
+            record.forget(job.source.path, job.results)
+            writer.write(job.source.name, item.picture, prediction)
+            record.add(job.source.path, item.content, job.results, job.options)
+        except OSError as error:
+            failures.append(_refused_name(job.source.path, error))
 
     with (
         run_ahead(
@@ -178,6 +186,13 @@ def _read(job: Job) -> _Item | Failure:
     return _Item(job, content, picture)
 
 
+def _refused_name(path: Path, error: OSError) -> Failure:
+    """Return a disk's refusal of the name of a result as the failure of its input; raise any other error again."""
+    if error.errno not in NAME_ERRORS:
+        raise error
+    return Failure(path, f"{path}: its result '{error.filename}' cannot be written ({error.strerror})")
+
+
 def parse_video(
     parser: HumanParser,
     job: Job,
@@ -188,16 +203,21 @@ def parse_video(
 ) -> Failure | None:
     """Parse a video frame by frame, write its results and note what they were made from.
 
-    Returns what is wrong with a video that cannot be read, or not to its end (what was read then counts). Raises
-    OSError where results cannot be written.
+    Returns what is wrong with a video that cannot be read, or not to its end (what was read then counts), and with the
+    names of its results. Raises OSError where results cannot be written whatever their names.
     """
     source = job.source
     try:
         content = fingerprint(source.path)
+    except OSError as error:
+        return Failure(source.path, f"{source.path}: cannot be read ({error.strerror})")
+    try:
         record.forget(source.path, job.results)
         done, promised = _parse_frames(parser, source, outputs, writer, options)
     except VideoError as error:
         return Failure(source.path, str(error))
+    except OSError as error:
+        return _refused_name(source.path, error)
     if done == 0:
         return Failure(source.path, f"{source.path}: no frame of this video can be decoded")
     outputs.remove_frames(source.name, done)
