@@ -1,19 +1,16 @@
 """Snapshots: this project's checkpoint files, which carry all that using or continuing a training needs."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from dataset.descriptions import DatasetDescription
 from networks import CSENet
-from networks.resnet import BLOCKS
-from utils.checkpoint import CheckpointError, load_weights, read_checkpoint
-from utils.published_names import from_published, strip_wrappers
+from utils.checkpoint import CheckpointError, fill, read_checkpoint
+from utils.checkpoint_layouts import find_weights
 
 PUBLISHED_INPUT_SIZE = (473, 473)
 
@@ -63,33 +60,20 @@ def load_model(path: str | os.PathLike[str], *, input_size: tuple[int, int] | No
     is part of the weights' meaning, off a snapshot. Other layouts do not carry it and are taken for 473 x 473;
     `input_size` overrides both. Raises CheckpointError as `load_weights` does, and for a backbone alone.
     """
+    where = f"'{os.fspath(path)}'"
     content = read_checkpoint(path)
-    num_classes, depth = _read_architecture(content, f"'{path}'")
+    weights = find_weights(content, where)
+    if weights.is_backbone:
+        raise CheckpointError(f"{where} holds a backbone alone; it can start a training, but it cannot parse pictures")
     is_snapshot = "description" in content
     size = input_size or (tuple(content["input_size"]) if is_snapshot else PUBLISHED_INPUT_SIZE)
     description = DatasetDescription.from_dict(content["description"], str(path)) if is_snapshot else None
     with torch.device("meta"):  # no time spent on initial values that are about to be replaced
-        model = CSENet(num_classes, size, depth=depth)
+        # `fill` says what is wrong with weights whose number of classes or depth cannot be told.
+        model = CSENet(weights.num_classes or 20, size, depth=weights.depth or 101)
     model.to_empty(device="cpu")
     for buffer in model.buffers():  # the step counters, which old files lack
         buffer.zero_()
-    load_weights(model, content, where=f"'{path}'")
+    fill(model, weights)
     info = {key: value for key, value in content.items() if key not in ("model", "optimizer", "scaler")}
     return LoadedModel(model.eval(), description, info if is_snapshot else {})
-
-
-def _read_architecture(content: Mapping[str, Any], where: str) -> tuple[int, int]:
-    """Return the number of classes and the backbone's depth; (20, 101) where `load_weights` shall say what is wrong."""
-    state = strip_wrappers(content.get("model", content.get("state_dict", content)))
-    names: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        try:
-            names |= {name: tensor} if name.startswith("backbone.") else from_published({name: tensor})
-        except ValueError:
-            names[name] = tensor
-    if any(name.startswith("backbone.") for name in names) and "final_head.classifier.conv.weight" not in names:
-        raise CheckpointError(f"{where} holds a backbone alone; it can start a training, but it cannot parse pictures")
-    classifier = names.get("final_head.classifier.conv.weight")
-    blocks = {int(found[1]) for name in names if (found := re.match(r"backbone\.layer3\.(\d+)\.", name))}
-    depths = {counts[2]: depth for depth, counts in BLOCKS.items()}
-    return (20 if classifier is None else classifier.shape[0]), depths.get(len(blocks), 101)

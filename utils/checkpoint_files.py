@@ -1,0 +1,86 @@
+"""Checkpoint files: opened so that nothing in them can run, and one clear sentence for what is none."""
+
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class CheckpointError(ValueError):
+    """A file or state dict that cannot be used; the message says what was expected and what to do."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """There is no such file."""
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the content of a checkpoint file, on the CPU, opened so that nothing in it can run.
+
+    Raises CheckpointError if the file is missing, is something else than a checkpoint, is damaged, or holds Python
+    objects beside tensors and plain values.
+    """
+    path = Path(path)
+    where = f"'{path}'"
+    try:
+        if not path.exists():
+            raise CheckpointNotFoundError(f"{where} does not exist")
+        if path.is_dir():
+            raise CheckpointError(f"{where} is a folder; give the checkpoint file in it")
+        with path.open("rb") as file:
+            start = file.read(512)
+    except CheckpointError:  # one of them is an OSError, too
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{where} cannot be read: {error.strerror}") from error
+    _check_start(start, where)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL ([\w.]+)|(?:class|function|call) ([\w.]+\.[\w.]+)", str(error))
+        if foreign is None:
+            raise _damaged(path, error) from error
+        name = (foreign[1] or foreign[2]).removeprefix("builtins.")
+        raise CheckpointError(
+            f"{where} was not opened: it holds Python objects ({name}) beside tensors, and loading "
+            "those can run any code. Save the state dict alone: torch.save(model.state_dict(), path)"
+        ) from error
+    except Exception as error:  # damaged bytes can end in almost any of them, struct.error and MemoryError included
+        raise _damaged(path, error) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{where} holds a {type(content).__name__}, not a dict of tensors")
+    return content
+
+
+def _check_start(start: bytes, where: str) -> None:
+    """Recognise what a failed download leaves in the place of a checkpoint."""
+    if not start:
+        raise CheckpointError(f"{where} is empty; download or copy it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{where} is a git-lfs pointer, not the weights; fetch them with: git lfs pull")
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise CheckpointError(
+            f"{where} is a web page (HTML), not weights: the download stopped at a login or confirmation page; "
+            "open the link in a browser and save the file itself"
+        )
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    # torch wraps the reason in advice to open the file without protection, which nobody should read here.
+    _, _, reason = str(error).rpartition("WeightsUnpickler error:")
+    reason = reason.partition(". In PyTorch")[0].strip() or type(error).__name__
+    if reason.startswith("Cannot use"):
+        reason = "it is of a kind that cannot be opened safely"
+    reason = printable(reason.splitlines()[0][:120])
+    return CheckpointError(
+        f"'{path}' ({path.stat().st_size:,} bytes) is not a PyTorch checkpoint, or is truncated or damaged ({reason}); "
+        "compare its size with the source and copy it again"
+    )
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal could take for a command: names and reasons can come from a damaged or hostile file."""
+    return "".join(character if character.isprintable() else "?" for character in text)
