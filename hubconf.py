@@ -36,7 +36,7 @@ def csenet_resnet101(
         num_classes: default, the checkpoint's; 20 without one.
         input_size: (height, width) of the training crop; default, the snapshot's; 473 x 473 where nothing says it.
 
-    Raises CheckpointError for files that hold no such network.
+    Raises CheckpointError for files that hold no such network, ValueError for a size or number that is impossible.
     """
     return _csenet(101, checkpoint, num_classes, input_size)
 
@@ -55,7 +55,9 @@ def human_parser(checkpoint: str, **options: Any) -> HumanParser:
 
 def _csenet(depth: int, checkpoint: str | None, num_classes: int | None, input_size: tuple[int, int] | None) -> CSENet:
     if checkpoint is None:
-        return CSENet(num_classes or 20, input_size or (473, 473), depth=depth).eval()
+        return CSENet(
+            20 if num_classes is None else num_classes, (473, 473) if input_size is None else input_size, depth=depth
+        ).eval()
     model = load_model(checkpoint, input_size=input_size).model
     if model.depth != depth:
         raise CheckpointError(f"'{checkpoint}' has a backbone of depth {model.depth}: load csenet_resnet{model.depth}")

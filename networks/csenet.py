@@ -1,6 +1,9 @@
 """CSENet: Channel and Spatial Enhancement Network for Human Parsing (Image and Vision Computing, 2024)."""
 
+import operator
+import reprlib
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -12,6 +15,9 @@ from modules.enhancement_stage import EnhancementStage
 from modules.layers import classifier, conv_bn_act
 from modules.pixel_affinity import PixelAffinity
 from networks.resnet import ResNet
+
+SMALLEST_SIDE = 65
+"""Height and width of the smallest image that the network accepts."""
 
 
 class CSENetOutput(NamedTuple):
@@ -39,12 +45,16 @@ class CSENet(nn.Module):
         input_size: (height, width) of the training crop. It fixes the number of row and column bins and so
             is part of the weights' meaning; images of any other size of at least 65 x 65 are accepted.
         depth: of the backbone, 101 (the published one) or 50.
+
+    Raises ValueError for other depths, for less than one class, and for a size that is impossible.
     """
 
     def __init__(self, num_classes: int = 20, input_size: tuple[int, int] = (473, 473), *, depth: int = 101) -> None:
         super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes is {num_classes}; a network needs at least one")
         self.num_classes = num_classes
-        self.input_size = (int(input_size[0]), int(input_size[1]))
+        self.input_size = checked_size(input_size)
         self.depth = depth
         bins = (self.input_size[0] // 4, self.input_size[1] // 4)
 
@@ -81,6 +91,23 @@ class CSENet(nn.Module):
             rows=rows,
             cols=cols,
         )
+
+
+def checked_size(input_size: Iterable[int]) -> tuple[int, int]:
+    """Return a training size as (height, width).
+
+    Raises ValueError where it is something else than two whole numbers, or smaller than the network accepts.
+    """
+    try:
+        height, width = (operator.index(side) for side in input_size)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"input_size is {reprlib.repr(input_size)}, not two whole numbers: (height, width)") from error
+    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(
+            f"input_size is {height} x {width} (height x width); the network needs at least {SMALLEST_SIDE} x "
+            f"{SMALLEST_SIDE}"
+        )
+    return height, width
 
 
 def _head(in_channels: int, channels: int, num_classes: int) -> nn.Sequential:

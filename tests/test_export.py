@@ -253,6 +253,28 @@ def test_onnx_files_of_others_are_refused(tiny_file: Path, tmp_path: Path, onnx:
         OnnxCropParser(tmp_path / "other.onnx")
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("description", json.dumps(BUILT_IN["atr"].to_dict()), "its network has 20 classes, its description names 18"),
+        ("description", '"lip"', "has damaged metadata"),
+        ("input_size", "[0, 0]", "has damaged metadata (input_size is 0 x 0"),
+        ("input_size", "[473, -473]", "has damaged metadata (input_size is 473 x -473"),
+        ("input_size", '["473", "473"]', "has damaged metadata (input_size is ['473', '473'], not two whole numbers"),
+        ("input_size", '"473,473"', "has damaged metadata (input_size is '473,473', not two whole numbers"),
+    ],
+)
+def test_onnx_files_that_say_impossible_things_are_refused(
+    tiny_file: Path, tmp_path: Path, onnx: Any, entry: str, value: str, message: str
+) -> None:
+    model = onnx.load(tiny_file)
+    next(prop for prop in model.metadata_props if prop.key == entry).value = value
+    onnx.save(model, tmp_path / "changed.onnx")
+    with pytest.raises(CheckpointError) as caught:
+        HumanParser.from_checkpoint(tmp_path / "changed.onnx")
+    assert message in str(caught.value)
+
+
 def test_wrong_options_end_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from export import main
 

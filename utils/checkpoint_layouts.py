@@ -45,7 +45,8 @@ class Weights(NamedTuple):
 def find_weights(content: Mapping[str, Any], where: str) -> Weights:
     """Return the weights in a checkpoint's content.
 
-    Raises CheckpointError where it holds something else than tensors, or another network's.
+    Raises CheckpointError where it holds something else than tensors, another network's, or a description of another
+    number of classes than the network has.
     """
     state = _find_state(content, where)
     if any(name.startswith(("PSPAlign.", "CDGNet.", "SPFlt", "Attention.", "cmbEdge.")) for name in state):
@@ -58,6 +59,7 @@ def find_weights(content: Mapping[str, Any], where: str) -> Weights:
         weights = Weights(state, "ImageNet", imagenet_name, where)
     if weights.is_backbone:
         _check_backbone(weights)
+    _check_description(content, weights)
     return weights
 
 
@@ -117,6 +119,17 @@ def _check_backbone(weights: Weights) -> None:
             f"{weights.where} is another network: its {len(weights.state)} tensors "
             f"({first_few(foreign or list(weights.state))}) are neither a CSENet's nor those of the ResNet in it "
             "(depth 50 or 101, a stem of three 3 x 3 convolutions)"
+        )
+
+
+def _check_description(content: Mapping[str, Any], weights: Weights) -> None:
+    """Refuse a snapshot that contradicts itself: its classes would be read by wrong names, or by none."""
+    description = content.get("description")
+    classes = description.get("classes") if isinstance(description, Mapping) else None
+    if isinstance(classes, list | tuple) and weights.num_classes not in (None, len(classes)):
+        raise CheckpointError(
+            f"{weights.where} contradicts itself: its network has {weights.num_classes} classes, its description names "
+            f"{len(classes)}. It was changed or put together after the training; use the snapshot that train.py wrote"
         )
 
 

@@ -11,11 +11,11 @@ from dataset.normalise import normalise
 from dataset.people import draw_person
 from modules.layers import resize
 from networks import CSENet
+from networks.csenet import SMALLEST_SIDE
 
 Run = Callable[[Tensor], Tensor]
 """An exported network: normalised images (N, 3, H, W) to logits (N, K, h, w) or classes (N, H, W)."""
 
-SMALLEST_SIDE = 65
 MAX_DIFFERENCE = 1e-3
 MIN_AGREEMENT = 99.99
 EDGE_TIE = 1e-4

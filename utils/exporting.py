@@ -18,7 +18,8 @@ from torch.export import Dim, ExportedProgram
 
 from modules.layers import resize
 from networks import CSENet
-from utils.export_check import SMALLEST_SIDE, Comparison, Run, check, compare
+from networks.csenet import SMALLEST_SIDE
+from utils.export_check import Comparison, Run, check, compare
 from utils.onnx_metadata import NetworkMetadata, metadata_entries
 from utils.onnx_parser import open_session, run_session
 from utils.published_names import to_published

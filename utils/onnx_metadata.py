@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import DatasetError
 from dataset.normalise import MEAN, STD
-from utils.checkpoint import CheckpointError
+from networks.csenet import checked_size
+from utils.checkpoint_files import CheckpointError
 from utils.colours import palette
 
 Result = Literal["logits", "classes"]
@@ -47,7 +48,7 @@ def metadata_entries(metadata: NetworkMetadata) -> dict[str, str]:
 def read_metadata(entries: Mapping[str, str], where: str) -> NetworkMetadata:
     """Return the metadata that `metadata_entries` wrote; `where` is what a message calls the file.
 
-    Raises CheckpointError where it was written by something else.
+    Raises CheckpointError where it was written by something else, and where sizes or classes are impossible.
     """
     missing = [key for key in _KEYS if key not in entries]
     if missing:
@@ -56,8 +57,8 @@ def read_metadata(entries: Mapping[str, str], where: str) -> NetworkMetadata:
             "only files that export.py wrote can be used here"
         )
     try:
-        height, width = (int(side) for side in json.loads(entries["input_size"]))
+        input_size = checked_size(json.loads(entries["input_size"]))
         description = DatasetDescription.from_dict(json.loads(entries["description"]), where)
     except (DatasetError, ValueError, TypeError) as error:
         raise CheckpointError(f"{where} has damaged metadata ({error}); export it again") from error
-    return NetworkMetadata(description, (height, width), "classes" if entries["result"] == "classes" else "logits")
+    return NetworkMetadata(description, input_size, "classes" if entries["result"] == "classes" else "logits")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from utils.checkpoint import CheckpointError, CheckpointNotFoundError
+from dataset.descriptions import DatasetDescription
+from utils.checkpoint_files import CheckpointError, CheckpointNotFoundError
 from utils.crop_parser import CropParser
 from utils.onnx_metadata import read_metadata
 
@@ -45,6 +46,7 @@ class OnnxCropParser:
                 f"{where} ends in class indices, which cannot be averaged over mirror and scales; export the network "
                 "without --classes"
             )
+        _check_classes(session, metadata.description, where)
         self.description = metadata.description
         self.num_classes = metadata.description.num_classes
         self.input_size = metadata.input_size
@@ -71,6 +73,17 @@ class OnnxCropParser:
     def classes(self, images: Tensor) -> Tensor:
         """Map BGR crops (N, 3, h, w) uint8 to class maps (N, h, w) uint8."""
         return self._parser.classes(images)
+
+
+def _check_classes(session: Any, description: DatasetDescription, where: str) -> None:
+    """Refuse a file that contradicts itself: its classes would be read by wrong names, or by none."""
+    shape = session.get_outputs()[0].shape
+    classes = shape[1] if len(shape) == 4 else None  # a name where the file leaves it open
+    if isinstance(classes, int) and classes != description.num_classes:
+        raise CheckpointError(
+            f"{where} contradicts itself: its network has {classes} classes, its description names "
+            f"{description.num_classes}. It was changed after the export; export it again"
+        )
 
 
 def open_session(path: str | os.PathLike[str], *, threads: int = 0) -> Any:

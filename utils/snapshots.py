@@ -9,7 +9,9 @@ import torch
 
 from dataset.descriptions import DatasetDescription
 from networks import CSENet
+from networks.csenet import checked_size
 from utils.checkpoint import CheckpointError, fill, read_checkpoint
+from utils.checkpoint_files import printable
 from utils.checkpoint_layouts import find_weights
 
 PUBLISHED_INPUT_SIZE = (473, 473)
@@ -58,16 +60,16 @@ def load_model(path: str | os.PathLike[str], *, input_size: tuple[int, int] | No
 
     The number of classes and the backbone's depth are read off the tensors; the training size (height, width), which
     is part of the weights' meaning, off a snapshot. Other layouts do not carry it and are taken for 473 x 473;
-    `input_size` overrides both. Raises CheckpointError as `load_weights` does, and for a backbone alone.
+    `input_size` overrides both. Raises CheckpointError as `load_weights` does, for a backbone alone, and for a
+    snapshot whose description or size is impossible; ValueError for such an `input_size`.
     """
     where = f"'{os.fspath(path)}'"
     content = read_checkpoint(path)
     weights = find_weights(content, where)
     if weights.is_backbone:
         raise CheckpointError(f"{where} holds a backbone alone; it can start a training, but it cannot parse pictures")
-    is_snapshot = "description" in content
-    size = input_size or (tuple(content["input_size"]) if is_snapshot else PUBLISHED_INPUT_SIZE)
-    description = DatasetDescription.from_dict(content["description"], str(path)) if is_snapshot else None
+    trained = read_training(content, where)
+    size = trained.input_size or PUBLISHED_INPUT_SIZE if input_size is None else input_size
     with torch.device("meta"):  # no time spent on initial values that are about to be replaced
         # `fill` says what is wrong with weights whose number of classes or depth cannot be told.
         model = CSENet(weights.num_classes or 20, size, depth=weights.depth or 101)
@@ -76,4 +78,26 @@ def load_model(path: str | os.PathLike[str], *, input_size: tuple[int, int] | No
         buffer.zero_()
     fill(model, weights)
     info = {key: value for key, value in content.items() if key not in ("model", "optimizer", "scaler")}
-    return LoadedModel(model.eval(), description, info if is_snapshot else {})
+    return LoadedModel(model.eval(), trained.description, info if trained.description else {})
+
+
+class Training(NamedTuple):
+    """What a checkpoint says about the training it comes from; None where its layout does not say it."""
+
+    description: DatasetDescription | None
+    input_size: tuple[int, int] | None
+    """(height, width) of the crop."""
+
+
+def read_training(content: Mapping[str, Any], where: str) -> Training:
+    """Return what a checkpoint says about its training; raise CheckpointError where that is impossible."""
+    description, input_size = content.get("description"), content.get("input_size")
+    if description is not None and not isinstance(description, Mapping):
+        raise CheckpointError(f"{where} is a damaged snapshot: its description is a {type(description).__name__}")
+    try:
+        return Training(
+            None if description is None else DatasetDescription.from_dict(description, "its description"),
+            None if input_size is None else checked_size(input_size),
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{where} is a damaged snapshot: {printable(str(error))}") from error

@@ -90,10 +90,6 @@ def settle(options: argparse.Namespace, processes: Processes) -> None:
     for name in ("random_seed", "keep_every"):
         if getattr(options, name) < 0:
             raise ValueError(f"--{name.replace('_', '-')} must not be negative")
-    if min(options.input_size) < 65:
-        raise ValueError(
-            f"--input-size {options.input_size[0]},{options.input_size[1]}: the network needs at least 65,65"
-        )
     if options.batch_size is None:
         options.batch_size, rest = divmod(IMAGES_PER_STEP, processes.world_size * options.accumulate)
         if rest or not options.batch_size:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dataset.descriptions import BUILT_IN
 from networks import CSENet
 from tests.building import empty_network
 from tests.weights import OTHER_NETWORKS, State, constant, imagenet, mark, own, published, timm
@@ -164,6 +165,14 @@ def test_another_depth_is_named(layout: Callable[[], State]) -> None:
     assert refused(empty_network(depth=50), layout()) == (
         "the state dict has a backbone of depth 101, the model one of depth 50; build the model with depth=101 "
         "(train.py: --depth 101)"
+    )
+
+
+def test_a_description_of_other_classes_than_the_network_has_is_refused(model: CSENet) -> None:
+    content = {"model": own(model), "description": BUILT_IN["atr"].to_dict()}
+    assert refused(model, content) == (
+        "the state dict contradicts itself: its network has 20 classes, its description names 18. It was changed or "
+        "put together after the training; use the snapshot that train.py wrote"
     )
 
 

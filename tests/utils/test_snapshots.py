@@ -1,14 +1,17 @@
 """Snapshots: written whole or not at all, and read back as the network they were."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import hubconf
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
-from tests.weights import OTHER_NETWORKS
+from tests.weights import OTHER_NETWORKS, published
 from utils.checkpoint import CheckpointError, read_checkpoint
 from utils.published_names import to_published
 from utils.snapshots import load_model, snapshot_content, write_snapshot
@@ -64,3 +67,54 @@ def test_a_network_that_only_looks_like_the_backbone_is_another(network: str, tm
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="is another network: its"):
         load_model(tmp_path / "other.pth")
+
+
+def write(path: Path, **changes: Any) -> Path:
+    """Write a snapshot with something else in it than it should have."""
+    content = {"model": published(), "description": BUILT_IN["lip"].to_dict(), "input_size": [97, 97]}
+    write_snapshot(path, content | changes)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"description": BUILT_IN["atr"].to_dict()}, "contradicts itself: its network has 20 classes"),
+        ({"description": "lip"}, "is a damaged snapshot: its description is a str"),
+        ({"description": {"name": "lip"}}, "is a damaged snapshot: its description: lacks classes"),
+        ({"input_size": [0, 0]}, "is a damaged snapshot: input_size is 0 x 0"),
+        ({"input_size": [473, -473]}, "input_size is 473 x -473"),
+        ({"input_size": [64, 473]}, "needs at least 65 x 65"),
+        ({"input_size": "473,473"}, "input_size is '473,473', not two whole numbers"),
+        ({"input_size": ["473", "473"]}, "not two whole numbers"),
+        ({"input_size": [473.5, 473.5]}, "not two whole numbers"),
+        ({"input_size": [473, 473, 3]}, "not two whole numbers"),
+        ({"input_size": []}, "not two whole numbers"),
+        ({"input_size": 473}, "not two whole numbers"),
+    ],
+)
+def test_a_snapshot_that_says_impossible_things_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "snapshot.pth", **changes)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(f"'{path}' ")
+    assert message in str(caught.value)
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        hubconf.human_parser(str(path), device="cpu")
+
+
+@pytest.mark.parametrize("size", [(0, 0), (473, -1), ("473", "473"), (64, 64), (), 0])
+def test_an_impossible_size_is_refused_where_it_is_given(size: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "snapshot.pth")
+    for load in (load_model, hubconf.csenet_resnet101, hubconf.human_parser):
+        with pytest.raises(ValueError, match="input_size is "):
+            load(str(path), input_size=size)
+    with pytest.raises(ValueError, match="input_size is "):
+        hubconf.csenet_resnet50(input_size=size)
+
+
+def test_a_network_without_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_classes is 0"):
+        hubconf.csenet_resnet50(num_classes=0)
