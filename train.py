@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
-from dataset.descriptions import list_samples, load_description
+from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.layouts import DatasetError
 from networks import CSENet
 from utils.checkpoint import CheckpointError, load_weights, read_checkpoint
+from utils.checkpoint_classes import check_same_classes
 from utils.distributed import Processes, reduce_flags, restart_count, start_processes, stop_processes
+from utils.snapshots import read_training
 from utils.stopping import StopRequest
 from utils.training import TrainingDivergedError, TrainingRun, TrainingStoppedError
 from utils.training_options import parse_training_options, settle
@@ -59,8 +61,7 @@ def train(options: argparse.Namespace, processes: Processes, stop: StopRequest) 
     snapshot = find_snapshot(options, description.name)
     content: dict[str, Any] | None = None
     if snapshot is not None:
-        content = read_checkpoint(snapshot)
-        load_weights(model, content, where=f"'{snapshot}'")
+        content = read_interrupted(snapshot, model, description)
     elif options.restore_from:
         load_weights(model, options.restore_from)
     run = TrainingRun(model, description, samples, options, processes, stop)
@@ -99,6 +100,15 @@ def find_snapshot(options: argparse.Namespace, dataset_name: str) -> str | None:
     # only those of the machine with the crash know that it is not their first start.
     wanted, exists = reduce_flags([options.resume == "auto" or restart_count() > 0, last.exists()])
     return str(last) if wanted and exists else None
+
+
+def read_interrupted(snapshot: str, model: CSENet, description: DatasetDescription) -> dict[str, Any]:
+    """Return a snapshot's content, with its weights in `model`; raise CheckpointError where it has other classes."""
+    where = f"'{snapshot}'"
+    content = read_checkpoint(snapshot)
+    load_weights(model, content, where=where)
+    check_same_classes(read_training(content, where).description, model.num_classes, description, where=where)
+    return content
 
 
 def device_name(device: torch.device) -> str:

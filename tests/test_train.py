@@ -268,6 +268,17 @@ def test_resume_refuses_what_it_cannot_continue(start: Start, uninterrupted: Pat
     assert "done 12 steps, and 1 epochs are only 6" in start("other", "--resume", last, "--epochs", "1").stderr
 
 
+def test_resume_refuses_other_classes(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+    content = torch.load(uninterrupted / "DEMO_epoch_Last.pth", weights_only=True)
+    content["description"]["classes"][1:3] = content["description"]["classes"][2:0:-1]
+    torch.save(content, tmp_path / "other.pth")
+    result = start("other", "--resume", str(tmp_path / "other.pth"))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "was trained on demo, whose classes are not those of demo (for example 'Hair' instead of 'Hat')" in (
+        result.stderr
+    )
+
+
 def test_a_finished_run_has_nothing_left_to_do(start: Start, uninterrupted: Path) -> None:
     result = start("again", "--resume", str(uninterrupted / "DEMO_epoch_Last.pth"))
     assert result.returncode == 0

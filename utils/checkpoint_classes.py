@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dataset.descriptions import BUILT_IN, DESCRIPTION_FILE, DatasetDescription, load_description
 from dataset.layouts import DatasetError
+from utils.checkpoint_files import CheckpointError
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,24 @@ def find_description(named: DatasetDescription | str | os.PathLike[str] | None) 
             "or a folder with one"
         )
     return load_description(folder)
+
+
+def check_same_classes(
+    own: DatasetDescription | None, num_classes: int, dataset: DatasetDescription, *, where: str
+) -> None:
+    """Raise CheckpointError where a network's classes, in number, names or order, are not the dataset's.
+
+    `own` is what the checkpoint says of them, if it does; `where` is what the message calls the checkpoint.
+    """
+    if num_classes != dataset.num_classes:
+        raise CheckpointError(f"{where} has {num_classes} classes, the dataset {dataset.name} {dataset.num_classes}")
+    if own is not None and own.class_names != dataset.class_names:
+        pairs = zip(own.class_names, dataset.class_names, strict=True)
+        theirs, ours = next((a, b) for a, b in pairs if a != b)
+        raise CheckpointError(
+            f"{where} was trained on {own.name}, whose classes are not those of {dataset.name} "
+            f"(for example {theirs!r} instead of {ours!r})"
+        )
 
 
 def settle_description(

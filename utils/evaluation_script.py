@@ -13,6 +13,7 @@ from dataset.descriptions import DatasetDescription, list_samples, load_descript
 from dataset.layouts import DatasetError, Sample
 from dataset.reading import read_sample, save_label
 from utils.checkpoint import CheckpointError
+from utils.checkpoint_classes import check_same_classes
 from utils.colours import palette
 from utils.crop_parser import AMP_DTYPES, CropParser, available_cores
 from utils.distributed import Processes, start_processes, stop_processes
@@ -20,7 +21,7 @@ from utils.evaluation import PredictionSink, evaluate, parse_photograph
 from utils.options import HelpFormatter, scales_option, size_option
 from utils.pictures import Picture, colourise, confusion_picture, fit, grid, legend, save_picture, stack
 from utils.report import evaluation_report, format_report, write_report
-from utils.snapshots import LoadedModel, load_model
+from utils.snapshots import load_model
 
 EXAMPLES = 10
 
@@ -70,7 +71,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     dataset = load_description(options.data_dir, options.dataset)
     samples = list_samples(options.data_dir, dataset, options.split)
     loaded = load_model(options.checkpoint, input_size=options.input_size)
-    check_classes(loaded, dataset, options.checkpoint)
+    check_same_classes(loaded.description, loaded.model.num_classes, dataset, where=f"'{options.checkpoint}'")
     parser = CropParser(
         loaded.model.to(processes.device),
         processes.device,
@@ -103,21 +104,6 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
         save_picture(examples_picture(parser, samples, dataset, loaded.model.input_size), options.examples)
     if options.confusion_picture:
         save_picture(confusion_picture(evaluation.confusion.matrix, dataset.class_names), options.confusion_picture)
-
-
-def check_classes(loaded: LoadedModel, dataset: DatasetDescription, checkpoint: str) -> None:
-    """Raise CheckpointError where a network's classes are not the dataset's."""
-    if loaded.model.num_classes != dataset.num_classes:
-        raise CheckpointError(
-            f"'{checkpoint}' has {loaded.model.num_classes} classes, the dataset {dataset.name} {dataset.num_classes}"
-        )
-    if loaded.description is not None and loaded.description.class_names != dataset.class_names:
-        pairs = zip(loaded.description.class_names, dataset.class_names, strict=True)
-        mine, theirs = next((a, b) for a, b in pairs if a != b)
-        raise CheckpointError(
-            f"'{checkpoint}' was trained on {loaded.description.name}, whose classes are not those of {dataset.name} "
-            f"(for example {mine!r} instead of {theirs!r})"
-        )
 
 
 def save_to(folder: str, dataset: DatasetDescription) -> PredictionSink:
