@@ -15,6 +15,7 @@ from dataset.layouts import DatasetError
 from networks import CSENet
 from utils.checkpoint import CheckpointError, load_weights, read_checkpoint
 from utils.checkpoint_classes import check_same_classes
+from utils.checkpoint_transfer import start_from
 from utils.distributed import Processes, reduce_flags, restart_count, start_processes, stop_processes
 from utils.snapshots import read_training
 from utils.stopping import StopRequest
@@ -63,7 +64,7 @@ def train(options: argparse.Namespace, processes: Processes, stop: StopRequest) 
     if snapshot is not None:
         content = read_interrupted(snapshot, model, description)
     elif options.restore_from:
-        load_weights(model, options.restore_from)
+        say(processes, start_from(model, description, options.restore_from))
     run = TrainingRun(model, description, samples, options, processes, stop)
     if content is not None:
         run.restore(content)

@@ -15,6 +15,8 @@ import torch
 
 import train
 from dataset.people import make_dataset
+from tests.building import empty_network
+from tests.weights import published
 from utils.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -277,6 +279,20 @@ def test_resume_refuses_other_classes(start: Start, uninterrupted: Path, tmp_pat
     assert "was trained on demo, whose classes are not those of demo (for example 'Hair' instead of 'Hat')" in (
         result.stderr
     )
+
+
+def test_restore_from_takes_over_a_parser_of_other_classes(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run ends before its first step, for want of images."""
+    monkeypatch.setattr(train, "CSENet", lambda *arguments, **options: empty_network(*arguments, **options))
+    torch.save(published("module.", num_classes=7), tmp_path / "seven.pth")
+    options = ["--restore-from", str(tmp_path / "seven.pth"), "--batch-size", "25"]
+    assert train.main([*command(people, tmp_path / "run")[2:], *options]) == 1
+    out, error = capsys.readouterr()
+    assert out.startswith(f"Starting from '{tmp_path / 'seven.pth'}' (classes without names, 7 classes, ")
+    assert out.count("\n") == 1
+    assert "do not fill one step of 25" in error
 
 
 def test_a_finished_run_has_nothing_left_to_do(start: Start, uninterrupted: Path) -> None:

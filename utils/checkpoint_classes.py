@@ -30,6 +30,13 @@ def find_description(named: DatasetDescription | str | os.PathLike[str] | None) 
     return load_description(folder)
 
 
+def known_description(own: DatasetDescription | None, num_classes: int) -> DatasetDescription | None:
+    """Return a checkpoint's own description; of those without one, 20 classes are LIP's, as in the released weights."""
+    if own is None and num_classes == BUILT_IN["lip"].num_classes:
+        return BUILT_IN["lip"]
+    return own
+
+
 def check_same_classes(
     own: DatasetDescription | None, num_classes: int, dataset: DatasetDescription, *, where: str
 ) -> None:
@@ -62,10 +69,9 @@ def settle_description(
                 f"{where} has {num_classes} classes, but the description {named.name!r} {named.num_classes}"
             )
         return named
-    if own is not None:
-        return own
-    if num_classes == BUILT_IN["lip"].num_classes:
-        return BUILT_IN["lip"]
+    known = known_description(own, num_classes)
+    if known is not None:
+        return known
     logger.warning(
         "%s does not say what its %d classes are: they are called class 0, class 1, ..., and the test-time mirror "
         "takes none for left and right. Name its dataset (%s) or give a dataset.json",

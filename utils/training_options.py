@@ -64,7 +64,12 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_network_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--restore-from", metavar="FILE", help="starting weights: an ImageNet backbone or a CSENet")
+    add(
+        "--restore-from",
+        metavar="FILE",
+        help="starting weights: an ImageNet backbone, or a CSENet of any classes and crop, of which classes "
+        "of the same name are kept",
+    )
     add("--depth", type=int, choices=sorted(BLOCKS), default=101, help="of the backbone")
     add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: bf16 where the GPU has it, else off)")
