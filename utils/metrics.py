@@ -11,8 +11,8 @@ from dataset import IGNORE_LABEL
 class ConfusionMatrix:
     """Count pixels by label and prediction, exactly (64-bit integers), over a whole set of images.
 
-    All figures are percentages, 0..100, and follow the published evaluation: means run over all classes, those that
-    never occur counting zero.
+    All figures are percentages, 0..100. `mean_iou` and `mean_accuracy` follow the published evaluation: they run over
+    all classes, those that never occur counting zero. `mean_iou_present` and `mean_accuracy_present` leave these out.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -30,12 +30,14 @@ class ConfusionMatrix:
         if pred.shape != label.shape:
             raise ValueError(f"prediction {tuple(pred.shape)} and label {tuple(label.shape)} differ in shape")
         pred, label = pred.to(label.device).flatten().long(), label.flatten().long()
-        counted = label != IGNORE_LABEL
+        ignored = label == IGNORE_LABEL
+        label = label.masked_fill(ignored, 0)
         self._check_range(pred, "prediction")
-        label = label[counted]
         self._check_range(label, "label")
-        pairs = label * self.num_classes + pred[counted]
-        counts = torch.bincount(pairs, minlength=self.num_classes**2)
+        # Ignored pixels get a bin of their own: selecting the others would take several times as long as counting all.
+        cells = self.num_classes**2
+        pairs = (label * self.num_classes + pred).masked_fill(ignored, cells)
+        counts = torch.bincount(pairs, minlength=cells + 1)[:cells]
         self.matrix += counts.reshape(self.num_classes, self.num_classes).cpu().numpy()
 
     def merge(self, other: "ConfusionMatrix") -> None:
@@ -57,6 +59,16 @@ class ConfusionMatrix:
         return float(self.iou.mean())
 
     @property
+    def present(self) -> NDArray[np.bool_]:
+        """Whether each class occurs among the labels or the predictions, (K,); the IoU of others is 0 by convention."""
+        return (self.matrix.sum(axis=0) + self.matrix.sum(axis=1)) > 0
+
+    @property
+    def mean_iou_present(self) -> float:
+        """Mean of `iou` over the classes that are `present`; 0 where none is."""
+        return float(self.iou[self.present].mean()) if self.present.any() else 0.0
+
+    @property
     def pixel_accuracy(self) -> float:
         """Share of the counted pixels that are right."""
         return float(np.trace(self.matrix) / max(1, self.matrix.sum()) * 100.0)
@@ -64,11 +76,21 @@ class ConfusionMatrix:
     @property
     def mean_accuracy(self) -> float:
         """Plain mean over all classes of the share of the class's pixels that are right."""
-        return float((np.diag(self.matrix) / np.maximum(self.matrix.sum(axis=1), 1)).mean() * 100.0)
+        return float(self._right_shares().mean() * 100.0)
+
+    @property
+    def mean_accuracy_present(self) -> float:
+        """The same mean over the classes that occur among the labels; 0 where none does."""
+        labelled = self.matrix.sum(axis=1) > 0
+        return float(self._right_shares()[labelled].mean() * 100.0) if labelled.any() else 0.0
+
+    def _right_shares(self) -> NDArray[np.float64]:
+        """Return the share, 0..1, of each class's labelled pixels that are right, (K,)."""
+        return np.diag(self.matrix) / np.maximum(self.matrix.sum(axis=1), 1)
 
     def _check_range(self, classes: Tensor, what: str) -> None:
-        wrong = classes[(classes < 0) | (classes >= self.num_classes)]
-        if wrong.numel():
+        if classes.numel() and (classes.min() < 0 or classes.max() >= self.num_classes):
+            wrong = classes[(classes < 0) | (classes >= self.num_classes)]
             raise ValueError(
                 f"{what} holds class {int(wrong[0])} ({wrong.numel()} pixels out of range), but there are "
                 f"{self.num_classes} classes, 0..{self.num_classes - 1}"

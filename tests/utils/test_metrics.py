@@ -54,7 +54,12 @@ def test_counts_and_figures_equal_the_plain_ones(images: list[Pair]) -> None:
     assert matrix.iou == pytest.approx(iou)
     assert matrix.mean_iou == pytest.approx(sum(iou) / K)
     assert matrix.pixel_accuracy == pytest.approx(100 * sum(hits) / max(1, total))
-    assert matrix.mean_accuracy == pytest.approx(sum(100 * hits[c] / max(1, labelled[c]) for c in range(K)) / K)
+    accuracy = [100 * hits[c] / max(1, labelled[c]) for c in range(K)]
+    assert matrix.mean_accuracy == pytest.approx(sum(accuracy) / K)
+    present = [c for c in range(K) if labelled[c] or predicted[c]]
+    assert np.flatnonzero(matrix.present).tolist() == present
+    assert matrix.mean_iou_present == pytest.approx(sum(iou) / max(1, len(present)))
+    assert matrix.mean_accuracy_present == pytest.approx(sum(accuracy) / max(1, sum(n > 0 for n in labelled)))
 
 
 @settings(deadline=None)
@@ -153,10 +158,18 @@ def test_nothing_counted_is_zero_and_not_nan() -> None:
         assert matrix.mean_iou == matrix.pixel_accuracy == matrix.mean_accuracy == 0.0
 
 
-def test_absent_classes_count_zero_in_the_means() -> None:
+def test_absent_classes_count_zero_in_the_published_means_and_not_in_those_of_the_classes_present() -> None:
     matrix = counted((np.zeros(4, np.uint8), np.zeros(4, np.uint8)))
     assert matrix.mean_iou == matrix.mean_accuracy == 20.0
-    assert matrix.pixel_accuracy == 100.0
+    assert matrix.mean_iou_present == matrix.mean_accuracy_present == matrix.pixel_accuracy == 100.0
+    assert matrix.present.tolist() == [True, False, False, False, False]
+
+
+def test_a_class_that_is_only_predicted_is_present_but_where_the_label_is_ignored() -> None:
+    matrix = counted((np.array([0, 3, 4]), np.array([0, 0, 255])))
+    assert matrix.present.tolist() == [True, False, False, True, False]
+    assert matrix.mean_iou_present == 25.0  # of classes 0 and 3
+    assert matrix.mean_accuracy_present == 50.0  # class 3 has no pixel that could be found
 
 
 def test_many_classes() -> None:
