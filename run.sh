@@ -33,7 +33,7 @@ images and labels, and unpack them so that you have
     LIP/val_images    LIP/val_segmentations    LIP/val_id.txt
 then type
     DATA_DIR=/path/to/LIP ./run.sh
-For the published result also put the ImageNet backbone at snapshots/resnet101-imagenet.pth.
+For the published result also put the ImageNet backbone at dataset/resnet101-imagenet.pth (or into snapshots/).
 
 To see a parser learn now, without any data, type
     ./run.sh --demo
@@ -43,12 +43,16 @@ fi
 
 prepare_environment
 options=(--data-dir "$DATA_DIR" --resume auto)
-backbone=$here/snapshots/resnet101-imagenet.pth
 if [[ " $* " != *" --restore-from"* ]]; then
+    # The first is where the authors of the published code say to put it.
+    for backbone in "$here"/{dataset,snapshots}/resnet101-imagenet.pth; do
+        [[ ! -f $backbone ]] || break
+    done
     if [[ -f $backbone ]]; then
         options+=(--restore-from "$backbone")
     else
-        echo "There is no $backbone: training starts from random weights and will not reach the published result." >&2
+        echo "There is no resnet101-imagenet.pth in $here/dataset or $here/snapshots: training starts from random" \
+            "weights and will not reach the published result." >&2
     fi
 fi
 [[ " $* " == *" --snapshot-dir"* ]] || options+=(--snapshot-dir "$here/snapshots")

@@ -4,9 +4,11 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,13 @@ def test_training_without_data_says_what_to_get_and_what_to_type_instead(tmp_pat
     result = run_script("run.sh", DATA_DIR=str(tmp_path / "LIP"))
     assert result.returncode == 2
     assert f"There is no dataset in {tmp_path / 'LIP'}." in result.stderr
-    for needed in ("train_images", "val_id.txt", "DATA_DIR=/path/to/LIP ./run.sh", "./run.sh --demo"):
+    for needed in (
+        "train_images",
+        "val_id.txt",
+        "dataset/resnet101-imagenet.pth",
+        "DATA_DIR=/path/to/LIP ./run.sh",
+        "./run.sh --demo",
+    ):
         assert needed in result.stderr
 
 
@@ -44,6 +52,29 @@ def test_evaluation_says_what_is_missing(tmp_path: Path) -> None:
     assert (no_data.returncode, "set DATA_DIR" in no_data.stderr) == (2, True)
     no_weights = run_script("run_evaluate_multiScale.sh", DATA_DIR=str(tmp_path), CHECKPOINT=str(tmp_path / "x.pth"))
     assert (no_weights.returncode, f"no weights in {tmp_path / 'x.pth'}" in no_weights.stderr) == (2, True)
+
+
+def test_the_backbone_is_looked_for_where_the_authors_say_and_then_among_the_snapshots(tmp_path: Path) -> None:
+    """In a copy of the project whose `train.py` only says what it was given."""
+    for name in ("utils", "dataset", "snapshots", "data"):
+        (tmp_path / name).mkdir()
+    for name in ("run.sh", "utils/environment.sh"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    (tmp_path / "train.py").write_text("import sys; print(*sys.argv[1:])\n")
+    start = partial(run_script, str(tmp_path / "run.sh"), DATA_DIR=str(tmp_path / "data"), GPUS="1")
+
+    without = start()
+    assert "--restore-from" not in without.stdout
+    for searched in (f"no resnet101-imagenet.pth in {tmp_path}/dataset or", f"{tmp_path}/snapshots", "random weights"):
+        assert searched in without.stderr
+    for folder in ("snapshots", "dataset"):  # the later one is preferred
+        backbone = tmp_path / folder / "resnet101-imagenet.pth"
+        backbone.touch()
+        found = start()
+        assert f"--restore-from {backbone}" in found.stdout
+        assert found.stderr == ""
+    assert start("--restore-from", "other.pth").stdout.count("--restore-from") == 1
 
 
 @pytest.mark.parametrize("name", ["run.sh", "run_evaluate.sh", "run_evaluate_multiScale.sh"])
