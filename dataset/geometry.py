@@ -78,6 +78,21 @@ def warp_back(
     return _warp(prediction, inverse, image_size, cv2.INTER_NEAREST, 0)
 
 
+def back_to_picture(
+    classes: NDArray[np.uint8], picture_size: tuple[int, int], *, whole_pixel_centre: bool = False
+) -> NDArray[np.uint8]:
+    """Return the class map (h, w) of a crop that shows a whole picture at the picture's own size (H, W).
+
+    `whole_pixel_centre` truncates the centre of the picture's box to whole pixels, as the published evaluation does for
+    this step alone (spec/protocol.md, Evaluation): where a side is even, the map lands half a pixel off.
+    """
+    crop_size = (classes.shape[0], classes.shape[1])
+    box = crop_box(picture_size, crop_size)
+    if whole_pixel_centre:
+        box = box._replace(center=np.trunc(box.center))
+    return warp_back(classes, affine_matrix(box, crop_size, inverse=True), picture_size)
+
+
 def _warp(
     pixels: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int, int], interpolation: int, border: int
 ) -> NDArray[np.uint8]:

@@ -42,7 +42,11 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     add("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
     add("--report", metavar="FILE.json", help="write all figures there")
-    add("--save-predictions", metavar="DIR", help="write label maps there: palette PNGs at photograph size")
+    add(
+        "--save-predictions",
+        metavar="DIR",
+        help="write label maps there: palette PNGs at photograph size, mapped back by its exact centre",
+    )
     add("--confusion-picture", metavar="FILE.png", help="draw the confusion matrix")
     add("--examples", metavar="FILE.png", help=f"draw {EXAMPLES} photographs with label and prediction")
     options = parser.parse_args(arguments)

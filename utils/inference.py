@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dataset import IGNORE_LABEL
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import affine_matrix, crop_box, warp_back, warp_image
+from dataset.geometry import affine_matrix, back_to_picture, crop_box, warp_image
 from utils.checkpoint_classes import find_description, settle_description
 from utils.colours import palette
 from utils.crop_parser import AMP_DTYPES, CropParser
@@ -278,9 +278,7 @@ class HumanParser:
 
     def _paste(self, target: ClassMap, crop: ClassMap) -> None:
         """Paint a parsed crop (h, w) into its region of a class map."""
-        size = (target.shape[0], target.shape[1])
-        inverse = affine_matrix(crop_box(size, self.input_size), self.input_size, inverse=True)
-        part = warp_back(crop, inverse, size)
+        part = back_to_picture(crop, (target.shape[0], target.shape[1]))
         np.copyto(target, part, where=part != 0 if self.description.has_background else True)
 
 

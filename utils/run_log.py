@@ -20,15 +20,19 @@ class RunLog:
             self.file = (folder / "log.jsonl").open("a", encoding="utf-8")
             self.board = SummaryWriter(str(folder / "tensorboard"))
 
-    def scalars(self, kind: str, step: int, epoch: int, figures: Mapping[str, float]) -> None:
-        """Add one line {"kind", "time", "step", "epoch", figures ...}; `epoch` counts from 1."""
+    def scalars(self, kind: str, step: int, epoch: int, figures: Mapping[str, float | None]) -> None:
+        """Add one line {"kind", "time", "step", "epoch", figures ...}; `epoch` counts from 1.
+
+        A figure that is None, because there is nothing to measure, is null in the line and absent from TensorBoard.
+        """
         if not self.enabled:
             return
         line = {"kind": kind, "time": round(time.time(), 3), "step": step, "epoch": epoch, **figures}
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
         for name, value in figures.items():
-            self.board.add_scalar(f"{kind}/{name}", value, step)
+            if value is not None:
+                self.board.add_scalar(f"{kind}/{name}", value, step)
 
     def picture(self, name: str, step: int, picture: Picture) -> None:
         """Add a picture, RGB, to TensorBoard."""

@@ -22,6 +22,7 @@ from utils.distributed import Processes, copy_buffers_from_main, reduce_flags, r
 from utils.evaluation import evaluate
 from utils.optimisation import Optimisation
 from utils.progress import Progress, duration
+from utils.report import validation_figures
 from utils.run_log import RunLog
 from utils.snapshots import snapshot_content, write_snapshot
 from utils.stopping import StopRequest
@@ -220,7 +221,7 @@ class TrainingRun:
             write_snapshot(path, self._content(resumable=False))
 
     def _validate(self, number: int) -> None:
-        """Measure the mIoU of the whole validation set, log it, and keep the network if it is the best so far."""
+        """Measure the whole validation set, log it, and keep the network if its published mIoU is the best so far."""
         copy_buffers_from_main(self.model)
         self.model.eval()
         parser = CropParser(
@@ -240,16 +241,9 @@ class TrainingRun:
             num_workers=self.options.num_workers,
             title=f"epoch {number}: validation",
         )
-        confusion = evaluation.confusion
-        figures = {
-            "mean_iou": confusion.mean_iou,
-            "pixel_accuracy": confusion.pixel_accuracy,
-            "mean_accuracy": confusion.mean_accuracy,
-            "images_per_second": evaluation.images / evaluation.seconds,
-        }
-        figures |= {f"iou/{name}": iou for name, iou in zip(self.description.class_names, confusion.iou, strict=True)}
-        self.log.scalars("validation", self.step, number, {name: float(value) for name, value in figures.items()})
-        better = confusion.mean_iou > self.best_mean_iou
+        self.log.scalars("validation", self.step, number, validation_figures(evaluation, self.description.class_names))
+        mean_iou = evaluation.confusion.mean_iou
+        better = mean_iou > self.best_mean_iou
         if self.processes.is_main:
             self.log.picture(
                 "validation/examples",
@@ -257,12 +251,13 @@ class TrainingRun:
                 training_picture(self.model, self.samples["val"][:4], self.description, self.options.input_size),
             )
             print(
-                f"epoch {number}: mIoU {confusion.mean_iou:.2f}, pixel accuracy {confusion.pixel_accuracy:.2f}"
+                f"epoch {number}: mIoU {mean_iou:.2f} ({evaluation.exact_centre.mean_iou:.2f} with exact centres), "
+                f"pixel accuracy {evaluation.confusion.pixel_accuracy:.2f}"
                 + (" (the best so far)" if better else f" (best {self.best_mean_iou:.2f})"),
                 flush=True,
             )
         if better:
-            self.best_mean_iou = confusion.mean_iou
+            self.best_mean_iou = mean_iou
             if self.processes.is_main:
                 write_snapshot(self.best_path, self._content(resumable=False, epoch=number))
 

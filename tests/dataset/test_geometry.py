@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataset.geometry import CropBox, affine_matrix, crop_box, warp_back, warp_image, warp_label
+from dataset.geometry import CropBox, affine_matrix, back_to_picture, crop_box, warp_back, warp_image, warp_label
 
 SIDES = st.one_of(st.integers(1, 3), st.integers(1, 12_000))
 SIZES = st.tuples(SIDES, SIDES)
@@ -94,6 +94,24 @@ def test_a_label_map_warped_and_mapped_back_is_itself(size: tuple[int, int]) -> 
     assert back.dtype == np.uint8
     height, width = max(1, size[0] - 1), max(1, size[1] - 1)
     np.testing.assert_array_equal(back[:height, :width], label[:height, :width])
+
+
+@pytest.mark.parametrize("size", [(40, 30), (41, 30), (40, 31), (41, 31)])
+def test_the_published_centre_moves_the_map_by_half_a_pixel_where_a_side_is_even(size: tuple[int, int]) -> None:
+    """The crop has 20 pixels for each of the picture's, so that half of one shows: which one a point falls into."""
+    label = (np.add.outer(31 * np.arange(size[0]), np.arange(size[1])) % 251).astype(
+        np.uint8
+    )  # no two neighbours alike
+    crop = (800, 800)
+    warped = warp_label(label, affine_matrix(crop_box(size, crop), crop), crop)
+    exact, published = back_to_picture(warped, size), back_to_picture(warped, size, whole_pixel_centre=True)
+    inside = (slice(1, -1), slice(1, -1))
+    np.testing.assert_array_equal(exact[inside], label[inside])
+    # A centre that is too small by half a pixel puts what was at x + 1/2 at x: its pixel may be x or x + 1.
+    shifts = [(dy, dx) for dy in range(1 + (size[0] % 2 == 0)) for dx in range(1 + (size[1] % 2 == 0))]
+    moved = [np.roll(label, (-dy, -dx), axis=(0, 1))[inside] == published[inside] for dy, dx in shifts]
+    assert np.any(moved, axis=0).all()
+    assert (published[inside] == label[inside]).all() == (len(shifts) == 1)
 
 
 def test_what_lies_outside_is_black_ignored_or_background() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.geometry import CropBox, affine_matrix, crop_box, warp_back, warp_image, warp_label
+from dataset.geometry import CropBox, affine_matrix, back_to_picture, crop_box, warp_back, warp_image, warp_label
 from dataset.targets import distribution_targets, edge_targets
 from tests.golden.recorded import load
 from utils.metrics import ConfusionMatrix
@@ -50,6 +50,18 @@ def test_crop_is_the_published_one(case: int) -> None:
 def test_mapping_back_was_recorded_for_the_crops_without_augmentation() -> None:
     recorded = load("affine")
     assert [recorded[f"{case}_label_back"].size > 0 for case in range(6)] == [True] * 4 + [False] * 2
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_predictions_are_mapped_back_as_published_and_by_the_exact_centre(case: int) -> None:
+    recorded = load("mapback")
+    size, crop = (int(recorded[f"size{case}"][0]), int(recorded[f"size{case}"][1])), recorded[f"crop{case}"]
+    published, exact = back_to_picture(crop, size, whole_pixel_centre=True), back_to_picture(crop, size)
+    for found, expected in ((published, recorded[f"published{case}"]), (exact, recorded[f"exact{case}"])):
+        assert found.shape == expected.shape
+        assert np.mean(found == expected) >= (0.99 if OPENCV_4 else 1.0)
+    # Only where a side is even does the centre lie between pixels.
+    assert np.array_equal(published, exact) == bool(size[0] % 2 and size[1] % 2)
 
 
 def test_metrics_are_the_published_ones() -> None:
