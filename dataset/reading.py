@@ -39,9 +39,11 @@ def read_label(path: str | Path, description: DatasetDescription) -> NDArray[np.
     stray = [int(value) for value in values if table[value] < 0]
     if stray:
         last = description.first_label + description.num_classes - 1
+        y, x = np.argwhere(table[stored] < 0)[0]
         raise DatasetError(
             f"{path}: the values {_shortened(stray)} are no labels of {description.name}, whose classes are "
-            f"stored as {description.first_label} .. {last} and ignored pixels as {description.ignore_label}"
+            f"stored as {description.first_label} .. {last} and ignored pixels as {description.ignore_label}; "
+            f"the first such pixel is x = {x}, y = {y}, which is {stored[y, x]}"
         )
     return table.astype(np.uint8)[stored]
 
@@ -57,11 +59,21 @@ def read_sample(sample: Sample, description: DatasetDescription) -> tuple[NDArra
 
 def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
     """Raise DatasetError where a photograph and its label map differ in size."""
-    if image.shape[:2] != label.shape:
-        raise DatasetError(
-            f"{sample.image_path} is {image.shape[1]} x {image.shape[0]} pixels, but {sample.label_path} "
-            f"{label.shape[1]} x {label.shape[0]}; they must have one size"
+    if image.shape[:2] == label.shape:
+        return
+    reason = ""
+    if image.shape[1::-1] == label.shape:
+        orientation = exif_orientation(sample.image_path)
+        reason = ". With exchanged sides they would fit: " + (
+            f"viewers turn the photograph, as its EXIF orientation ({orientation}) says, but here pixels are taken as "
+            "stored; store it turned and without an orientation, or turn the label"
+            if orientation != 1
+            else "one of them was turned, perhaps as an EXIF orientation said that the photograph no longer has"
         )
+    raise DatasetError(
+        f"{sample.image_path} is {image.shape[1]} x {image.shape[0]} pixels, but {sample.label_path} "
+        f"{label.shape[1]} x {label.shape[0]}; they must have one size{reason}"
+    )
 
 
 def save_label(path: str | Path, label: NDArray[np.uint8], description: DatasetDescription) -> None:
@@ -74,6 +86,30 @@ def save_label(path: str | Path, label: NDArray[np.uint8], description: DatasetD
     colours = palette(description.name)[np.where(table < 0, IGNORE_LABEL, table)]
     picture.putpalette(colours.tobytes())
     picture.save(path, format="PNG")
+
+
+def exif_orientation(path: str | Path) -> int:
+    """Return a photograph's EXIF orientation, 1 .. 8, from its header; 1, upright, where it has none or no header."""
+    try:
+        with Image.open(path) as picture:
+            return orientation_of(picture)
+    except Exception:  # what is wrong with the file, the one who reads its pixels says
+        return 1
+
+
+def label_colours(path: str | Path) -> list[tuple[int, int, int]] | None:
+    """Return the palette of a label PNG, RGB by stored value, from its header; None where it has none.
+
+    Raises DatasetError where the file is no PNG.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            if picture.mode != "P" or picture.palette is None:
+                return None
+            colours = picture.palette.getdata()[1]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path}: cannot be read as a label PNG ({error})") from error
+    return [(colours[i], colours[i + 1], colours[i + 2]) for i in range(0, len(colours) - 2, 3)]
 
 
 def read_bytes(path: str | Path) -> bytes:

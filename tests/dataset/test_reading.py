@@ -152,6 +152,14 @@ def test_stray_values_are_errors(
         read_label(path, description)
 
 
+def test_the_first_stray_pixel_is_named(tmp_path: Path) -> None:
+    values = np.zeros((9, 7), np.uint8)
+    values[5, 2:4] = 40, 33
+    values[6, 0] = 20
+    with pytest.raises(DatasetError, match=r"values 20, 33, 40 .*; the first such pixel is x = 2, y = 5, which is 40$"):
+        read_label(write_label(tmp_path / "a.png", values), LIP)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "I;16"])
 def test_other_modes_are_errors(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
@@ -223,6 +231,28 @@ def test_a_sample_is_of_one_size(tmp_path: Path) -> None:
     image, label = read_sample(sample, LIP)
     assert image.shape == (48, 64, 3)
     assert label.shape == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "reason"),
+    [
+        (6, r"viewers turn the photograph, as its EXIF orientation \(6\) says, but here pixels are taken as stored"),
+        (None, "one of them was turned, perhaps as an EXIF orientation said"),
+    ],
+)
+def test_a_label_that_fits_the_turned_photograph_is_explained(
+    tmp_path: Path, orientation: int | None, reason: str
+) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    photograph = write_jpeg(tmp_path / "a.jpg", exif=exif)
+    sample = Sample("a", photograph, write_label(tmp_path / "a.png", np.zeros((64, 48))))
+    with pytest.raises(DatasetError, match=rf"they must have one size\. With exchanged sides they would fit: {reason}"):
+        read_sample(sample, LIP)
+    write_label(tmp_path / "a.png", np.zeros((64, 47)))
+    with pytest.raises(DatasetError, match=r"they must have one size$"):
+        read_sample(sample, LIP)
 
 
 def test_a_sample_without_label_is_an_error(tmp_path: Path) -> None:
