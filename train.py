@@ -12,6 +12,7 @@ import torch
 
 from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.layouts import DatasetError
+from dataset.suspicions import look_before_training
 from networks import CSENet
 from utils.checkpoint import CheckpointError, load_weights, read_checkpoint
 from utils.checkpoint_classes import check_same_classes
@@ -78,6 +79,9 @@ def train(options: argparse.Namespace, processes: Processes, stop: StopRequest) 
         f"{processes.world_size} x {device_name(processes.device)}, "
         f"amp {options.amp}; snapshots and logs in {options.snapshot_dir}",
     )
+    if processes.is_main:
+        for line in look_before_training(samples, description, workers=max(1, options.num_workers)):
+            print(line, flush=True)
     run.run()
     say(processes, f"Done. Best mIoU {run.best_mean_iou:.2f}: {run.best_path}")
 

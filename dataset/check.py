@@ -2,7 +2,7 @@
 
     python -m dataset.check --data-dir DIR [--dataset NAME] [--output chart.png] [--report report.json]
 
-Exit status: 0 without problems, 1 with, 2 where there is no dataset to look at.
+Exit status: 0 without problems (there may be warnings), 1 with, 2 where there is no dataset to look at.
 """
 
 import argparse
@@ -12,19 +12,17 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from dataset import IGNORE_LABEL
 from dataset.class_chart import ChartColumn, draw_class_chart
+from dataset.content import Problem, SampleFindings, SplitContent, findings_of
 from dataset.descriptions import DatasetDescription, load_description
-from dataset.geometry import IGNORE_LABEL
 from dataset.layouts import (
     SPLITS,
     DatasetError,
@@ -35,56 +33,10 @@ from dataset.layouts import (
     split_paths,
 )
 from dataset.reading import check_same_size, read_image, read_label
+from dataset.suspicions import suspicions
 from utils.colours import palette
 
 SHOWN_PER_KIND = 20
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong: its kind in a word or two, the split, and a sentence that names the file."""
-
-    kind: str
-    split: str
-    message: str
-
-
-class SampleFindings(NamedTuple):
-    """What one photograph and its label map show: (height, width), pixels by class value, what is wrong."""
-
-    size: tuple[int, int] | None
-    pixels: NDArray[np.int64] | None
-    problems: list[tuple[str, str]]
-
-
-@dataclass
-class SplitContent:
-    """What is in a split: sizes of its readable photographs, and per class its pixels and photographs."""
-
-    num_classes: int
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
-    images_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
-    label_maps: int = 0
-
-    def add(self, findings: SampleFindings) -> None:
-        if findings.size is not None:
-            self.sizes.append(findings.size)
-        if findings.pixels is not None:
-            self.label_maps += 1
-            self.pixels += findings.pixels
-            self.images_with += findings.pixels > 0
-
-    def shares(self) -> NDArray[np.float64]:
-        """Return each class's share of the pixels that have a class, (K,), in percent."""
-        counts = self.pixels[: self.num_classes]
-        return 100 * counts / max(1, counts.sum())
-
-    def presence(self) -> NDArray[np.float64]:
-        """Return the share of the label maps that show each class, (K,), in percent."""
-        return 100 * self.images_with[: self.num_classes] / max(1, self.label_maps)
-
-    def ignored_share(self) -> float:
-        return float(100 * self.pixels[IGNORE_LABEL] / max(1, self.pixels.sum()))
 
 
 def check_dataset(
@@ -144,18 +96,18 @@ def check_samples(
     samples: Sequence[Sample], description: DatasetDescription, split: str, workers: int
 ) -> tuple[SplitContent, list[Problem]]:
     """Read every photograph and label map; return what is in them and what is wrong with them."""
-    content = SplitContent(description.num_classes)
+    content = SplitContent(description.num_classes, len(samples))
     problems: list[Problem] = []
     with ThreadPoolExecutor(workers) as pool:  # threads: decoding runs outside Python's lock
         found = pool.map(partial(check_sample, description=description), samples)
-        for findings in tqdm(found, total=len(samples), desc=split, unit=" photographs", disable=None):
+        for findings, wrong in tqdm(found, total=len(samples), desc=split, unit=" photographs", disable=None):
             content.add(findings)
-            problems += [Problem(kind, split, message) for kind, message in findings.problems]
+            problems += [Problem(kind, split, message) for kind, message in wrong]
     return content, problems
 
 
-def check_sample(sample: Sample, description: DatasetDescription) -> SampleFindings:
-    """Read one sample and return what it shows, each part also where the other one is damaged."""
+def check_sample(sample: Sample, description: DatasetDescription) -> tuple[SampleFindings, list[tuple[str, str]]]:
+    """Read one sample; return what it shows, each part also where the other one is damaged, and what is wrong."""
     problems: list[tuple[str, str]] = []
     image = label = None
     try:
@@ -173,8 +125,7 @@ def check_sample(sample: Sample, description: DatasetDescription) -> SampleFindi
         except DatasetError as error:
             problems.append(("size mismatch", str(error)))
     size = None if image is None else (image.shape[0], image.shape[1])
-    pixels = None if label is None else np.bincount(label.ravel(), minlength=256)
-    return SampleFindings(size, pixels, problems)
+    return findings_of(sample, description, label)._replace(size=size), problems
 
 
 def format_contents(contents: dict[str, SplitContent], class_names: Sequence[str]) -> str:
@@ -196,18 +147,25 @@ def format_contents(contents: dict[str, SplitContent], class_names: Sequence[str
     return "\n".join([*lines, f"{'':5} {'(ignored)':{name_width}}{ignored}"])
 
 
-def format_problems(problems: Sequence[Problem]) -> str:
-    """Return the problems by kind, the first twenty of each kind in full."""
+def format_problems(problems: Sequence[Problem], warnings: Sequence[Problem]) -> str:
+    """Return the problems by kind, the first twenty of each kind in full, after the warnings."""
+    lines = [f"warning: {warning.split}: {warning.message}" for warning in warnings]
+    if lines:
+        lines.append("")
     if not problems:
-        return "No problems found."
-    lines = []
+        above = f" But mind the {_counted(warnings, 'warning')} above." if warnings else ""
+        return "\n".join([*lines, f"No problems found.{above}"])
     for kind, count in Counter(problem.kind for problem in problems).items():
         lines.append(f"{kind} ({count}):")
         messages = [f"  {problem.split}: {problem.message}" for problem in problems if problem.kind == kind]
         lines += messages[:SHOWN_PER_KIND]
         if count > SHOWN_PER_KIND:
             lines.append(f"  ... and {count - SHOWN_PER_KIND} more; --report FILE.json has them all")
-    return "\n".join([*lines, "", f"{len(problems)} problem{'s' * (len(problems) > 1)} found."])
+    return "\n".join([*lines, "", f"{_counted(problems, 'problem')} found."])
+
+
+def _counted(items: Sequence[Problem], name: str) -> str:
+    return f"{len(items)} {name}{'s' * (len(items) > 1)}"
 
 
 def report_of(
@@ -215,6 +173,7 @@ def report_of(
     description: DatasetDescription,
     contents: dict[str, SplitContent],
     problems: Sequence[Problem],
+    warnings: Sequence[Problem],
 ) -> dict[str, Any]:
     """Return everything found as plain JSON types."""
     return {
@@ -233,6 +192,7 @@ def report_of(
             for split, content in contents.items()
         },
         "problems": [problem._asdict() for problem in problems],
+        "warnings": [warning._asdict() for warning in warnings],
     }
 
 
@@ -246,7 +206,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m dataset.check",
         description="Look at a whole dataset: what is wrong with it, and what is in it.",
-        epilog="Exit status: 0 without problems, 1 with, 2 where there is no dataset to look at.",
+        epilog="Exit status: 0 without problems (there may be warnings), 1 with, 2 where there is no dataset.",
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--dataset", metavar="NAME", help="lip, cihp, atr, ...; found out where it is left out")
@@ -267,10 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         description = load_description(options.data_dir, options.dataset)
         contents, problems = check_dataset(options.data_dir, description, options.workers)
+        warnings = suspicions(contents, description)
         print(f"{description.name}: {description.num_classes} classes, in {options.data_dir}\n")
-        print(format_contents(contents, description.class_names), format_problems(problems), sep="\n\n")
+        print(format_contents(contents, description.class_names), format_problems(problems, warnings), sep="\n\n")
         if options.report:
-            report = report_of(options.data_dir, description, contents, problems)
+            report = report_of(options.data_dir, description, contents, problems, warnings)
             options.report.parent.mkdir(parents=True, exist_ok=True)
             options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         if options.output:

@@ -1,0 +1,186 @@
+"""What looks wrong with a dataset though every file of it can be read: labels that do not mean what they are taken for.
+
+None of it is an error by itself (a set of classes may be larger than what one dataset shows), so none of it stops
+anything.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dataset.content import Colour, Problem, SplitContent, look_at
+from dataset.descriptions import DatasetDescription
+from dataset.layouts import Sample
+
+NAMED = 8
+# From this share of a split's labels on, "nothing but background, the rest ignored" is no coincidence.
+SUSPICIOUS_MASKS = 0.1
+# Two splits differ wildly in a class whose odds differ by this factor and whose mean shares by so many standard errors.
+WILD_ODDS, WILD_ERRORS = 4.0, 4.0
+# Few labels never reach that: means differ by sqrt(labels) standard errors at most. This part of it will do.
+PART_OF_LARGEST_ERROR, FEWEST_LABELS = 0.9, 8
+
+
+class ClassShares(NamedTuple):
+    """A class whose shares of two splits' pixels differ wildly, in percent, and by which factor the odds do."""
+
+    name: str
+    train: float
+    val: float
+    odds_ratio: float
+
+
+def look_before_training(
+    samples: Mapping[str, Sequence[Sample]], description: DatasetDescription, *, workers: int
+) -> Iterator[str]:
+    """Yield lines that say how much of each split was looked at, and what is suspicious about it.
+
+    Raises DatasetError for a label map that cannot be used.
+    """
+    start = time.monotonic()
+    contents = {split: look_at(of_split, description, workers=workers) for split, of_split in samples.items()}
+    amounts = " and ".join(
+        f"all {content.samples} {split}" if content.whole else f"{content.looked_at} of {content.samples} {split}"
+        for split, content in contents.items()
+    )
+    rest = "" if all(content.whole for content in contents.values()) else "; `python -m dataset.check` reads all"
+    yield f"Looked at {amounts} labels in {time.monotonic() - start:.1f} seconds{rest}."
+    for warning in suspicions(contents, description):
+        yield f"warning: {warning.split}: {warning.message}"
+
+
+def suspicions(contents: Mapping[str, SplitContent], description: DatasetDescription) -> list[Problem]:
+    """Return what is suspicious about the splits "train" and "val", of which one may be missing."""
+    found = []
+    for split, content in contents.items():
+        messages = {
+            "all ignored": _ignored(content, description),
+            "masks of 0 and 255": _masks(content, description),
+            "EXIF orientation": _turned(content),
+        }
+        if split == "train":
+            messages["no pixel"] = _absent(content, description)
+        found += [Problem(kind, split, message) for kind, message in messages.items() if message]
+    both = ", ".join(contents)
+    if message := _different_shares(contents, description):
+        found.append(Problem("different shares", both, message))
+    if message := _moved_colours(contents):
+        found.append(Problem("re-ordered palette", both, message))
+    return found
+
+
+def _ignored(content: SplitContent, description: DatasetDescription) -> str | None:
+    count = len(content.ignored_whole)
+    if not count:
+        return None
+    labels = _amount(content, "labels")
+    if count == content.label_maps:
+        return f"every pixel of {labels} is ignored (stored as {description.ignore_label}): no class is labelled"
+    return f"{count} of {labels}, such as {content.ignored_whole[0]}, are ignored whole"
+
+
+def _masks(content: SplitContent, description: DatasetDescription) -> str | None:
+    count = len(content.only_background)
+    if not description.has_background or count < max(1, SUSPICIOUS_MASKS * content.label_maps):
+        return None
+    return (
+        f"{count} of {_amount(content, 'labels')}, such as {content.only_background[0]}, hold nothing but "
+        f"{description.class_names[0]} ({description.first_label}) and ignored pixels ({description.ignore_label}): "
+        f"were masks saved as {description.first_label} and {description.ignore_label}? A pixel is stored as the "
+        "number of its class"
+    )
+
+
+def _turned(content: SplitContent) -> str | None:
+    if not content.turned:
+        return None
+    path, orientation = content.turned[0]
+    return (
+        f"{len(content.turned)} of {_amount(content, 'photographs')}, such as {path} (orientation {orientation}), are "
+        "turned by viewers, as their EXIF orientation says; here pixels are taken as stored, so their labels must "
+        "have been drawn on the pixels as stored"
+    )
+
+
+def _absent(content: SplitContent, description: DatasetDescription) -> str | None:
+    absent = [name for name, images in zip(description.class_names, content.images_with, strict=False) if not images]
+    if not absent or len(absent) == description.num_classes:  # the latter is said: all is ignored
+        return None
+    which = absent[0] if len(absent) == 1 else f"{len(absent)} of the {description.num_classes} classes"
+    names = "" if len(absent) == 1 else f" ({_some(absent)})"
+    rest = "it cannot be learned" if len(absent) == 1 else "they cannot be learned"
+    if not content.whole:
+        rest = "rare, or missing: `python -m dataset.check` reads all"
+    return f"no pixel of {which}{names} in {_amount(content, 'labels')}; {rest}"
+
+
+def _different_shares(contents: Mapping[str, SplitContent], description: DatasetDescription) -> str | None:
+    found = wild_differences(contents, description)
+    if not found:
+        return None
+    named = [f"{c.name} has {c.train:.3g} % of the train pixels and {c.val:.3g} % of the val pixels" for c in found]
+    return (
+        f"{_some(named, 3)}; has a program re-ordered the classes of one split's labels (or their palette, "
+        "where they have one)? Look at a label of each"
+    )
+
+
+def wild_differences(contents: Mapping[str, SplitContent], description: DatasetDescription) -> list[ClassShares]:
+    """Return the classes whose shares differ too much for two parts of one dataset, the worst first.
+
+    Both must hold: the odds of a pixel to be of the class differ by a factor of 4, and the mean over the labels by 4
+    standard errors (of the difference, if all labels were of one kind).
+    """
+    if set(contents) != {"train", "val"}:
+        return []
+    train, val = contents["train"], contents["val"]
+    counts = [content.label_maps - len(content.ignored_whole) for content in (train, val)]
+    labels = sum(counts)
+    if labels < FEWEST_LABELS or min(counts) < 2:
+        return []
+    mean = (train.share_sums + val.share_sums) / labels
+    variance = (train.share_squares + val.share_squares) / labels - mean**2
+    error = np.sqrt(np.maximum(variance, 1e-12) * (1 / counts[0] + 1 / counts[1]))
+    errors = np.abs(train.share_sums / counts[0] - val.share_sums / counts[1]) / error
+    low = 1e-6  # a share of nothing has no odds
+    odds = [shares / (1 - shares) for shares in (np.clip(c.shares() / 100, low, 1 - low) for c in (train, val))]
+    ratios = np.maximum(odds[0] / odds[1], odds[1] / odds[0])
+    wild = (ratios >= WILD_ODDS) & (errors >= min(WILD_ERRORS, PART_OF_LARGEST_ERROR * labels**0.5))
+    found = [
+        ClassShares(name, float(of_train), float(of_val), float(ratio))
+        for name, of_train, of_val, ratio, chosen in zip(
+            description.class_names, train.shares(), val.shares(), ratios, wild, strict=True
+        )
+        if chosen
+    ]
+    return sorted(found, key=lambda shares: -shares.odds_ratio)
+
+
+def _moved_colours(contents: Mapping[str, SplitContent]) -> str | None:
+    """Say so where one palette colour stands for several stored values, which no two labels of a dataset should do."""
+    values: dict[Colour, dict[int, Path]] = {}
+    for content in contents.values():
+        for colour, paths in content.colours.items():
+            values[colour] = paths | values.get(colour, {})
+    moved = {colour: paths for colour, paths in values.items() if len(paths) > 1}
+    if not moved:
+        return None
+    colour, paths = max(moved.items(), key=lambda item: len(item[1]))
+    (first, first_path), (second, second_path) = list(paths.items())[:2]
+    return (
+        f"the colour {colour} is stored as {first} in {first_path}, but as {second} in {second_path}: a program has "
+        "re-ordered palettes, and the values no longer say which class a pixel is"
+    )
+
+
+def _amount(content: SplitContent, kind: str) -> str:
+    """Return "the 24 labels", or "the 500 of 30462 labels looked at" of a split that was not read whole."""
+    count = content.label_maps if kind == "labels" else content.looked_at
+    return f"the {count} {kind}" if content.whole else f"the {count} of {content.samples} {kind} looked at"
+
+
+def _some(items: Sequence[str], count: int = NAMED) -> str:
+    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")
