@@ -91,8 +91,12 @@ def test_saved_predictions_have_exact_centres_and_the_report_counts_them_beside_
     assert report["mean_iou"] != exact["mean_iou"], "110 x 80 is even"
     assert (report["images"], report["scales"], report["mirror"]) == (IMAGES, [1.0], True)
     table = capsys.readouterr().out
-    for name, label in (("mean_iou", "mIoU"), ("pixel_accuracy", "pixel accuracy"), ("mean_accuracy", "mean accuracy")):
-        assert re.search(rf"^{label} +{report[name]:.2f} +{exact[name]:.2f}$", table, re.MULTILINE)
+    for name, heading in (
+        ("mean_iou", "mIoU"),
+        ("pixel_accuracy", "pixel accuracy"),
+        ("mean_accuracy", "mean accuracy"),
+    ):
+        assert re.search(rf"^{heading} +{report[name]:.2f} +{exact[name]:.2f}$", table, re.MULTILINE)
     assert re.search(rf"^Left-shoe +{report['iou']['Left-shoe']:.2f} +{confusion.iou[18]:.2f}$", table, re.MULTILINE)
 
 
