@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -116,6 +117,7 @@ def run(options: argparse.Namespace) -> int:
     """Parse what the options name; return the exit status. Raises ValueError where nothing can be done."""
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"--output '{options.output}' is a file; name a folder")
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # comes at half of the limit
     if options.large_pictures:
         Image.MAX_IMAGE_PIXELS = None
     found = find_sources(options.input, skipped=[options.output / kind for kind in SUFFIXES])

@@ -15,7 +15,7 @@ import app
 from dataset.descriptions import BUILT_IN
 from tests.drawn import drawn, encoded
 from tests.tiny_parser import tiny_parser
-from utils.web_results import Parsed, download, legend_rows, scene
+from utils.web_results import KINDS, Parsed, download, legend_rows, scene
 from utils.web_upload import Limits, UploadError, read_upload
 
 LIP = BUILT_IN["lip"]
@@ -118,6 +118,13 @@ def test_downloads(parsed: Parsed) -> None:
     assert name == "anna-overlay.jpg"
     assert strong != download("overlay", parsed, LIP, hair, 0.2)[1]
     assert strong != download("overlay", parsed, LIP, [], 1.0)[1]
+
+
+def test_names_of_downloads_are_no_longer_than_disks_take(parsed: Parsed) -> None:
+    long = Parsed("n" * 251, parsed.picture, parsed.classes)
+    names = [download(kind, long, LIP, [], 0.6)[0] for kind in KINDS]
+    assert [len(name) for name in names] == [255, 255, 255]
+    assert [name.rpartition("-")[2] for name in names] == ["mask.png", "overlay.jpg", "cutout.png"]
 
 
 # The page's events

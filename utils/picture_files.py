@@ -106,6 +106,8 @@ def _needs_pillow(data: bytes) -> str | None:
     """Return Pillow's name of a picture's format, if it is one of those that Pillow decodes here."""
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
+    if data[8:16] == b"WEBPVP8X" and len(data) > 20 and data[20] & 2:  # an animation, which not every OpenCV reads
+        return "WEBP"
     if data[4:8] == b"ftyp":  # ISO/IEC 14496-12: the size of the box, its type, then brands of 4 bytes
         box = data[8 : int.from_bytes(data[:4], "big")]
         brands = {box[start : start + 4] for start in range(0, len(box), 4)}
@@ -147,8 +149,9 @@ def _exif_orientation(data: bytes, name: str | Path) -> int:
 
 
 def _too_large(name: str | Path, error: Exception) -> DatasetError:
+    reason = str(error).rstrip(".")
     return DatasetError(
-        f"{name}: has more pixels than Pillow takes for harmless ({error}); for pictures that you trust there are "
+        f"{name}: has more pixels than Pillow takes for harmless ({reason}); for pictures that you trust there are "
         "predict.py --large-pictures, and PIL.Image.MAX_IMAGE_PIXELS = None in Python"
     )
 

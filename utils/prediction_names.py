@@ -52,10 +52,10 @@ def unique_names(found: Mapping[Path, str]) -> dict[Path, str]:
             return {path: name(path) for path in found}
 
 
-def shortened(name: str) -> str:
-    """Return a name of at most `NAME_BYTES` bytes: itself, or its beginning and a digest of all of it."""
+def shortened(name: str, most: int = NAME_BYTES) -> str:
+    """Return a name of at most `most` bytes: itself, or its beginning and a digest of all of it."""
     encoded = os.fsencode(name)
-    if len(encoded) <= NAME_BYTES:
+    if len(encoded) <= most:
         return name
     digest = "~" + hashlib.sha256(encoded).hexdigest()[:12]
-    return encoded[: NAME_BYTES - len(digest)].decode(errors="ignore") + digest
+    return encoded[: most - len(digest)].decode(errors="ignore") + digest

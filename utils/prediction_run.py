@@ -22,7 +22,10 @@ from utils.prediction_record import Fingerprint, Options, PredictionRecord, fing
 from utils.progress import Progress
 from utils.video import VideoError, VideoReader, VideoWriter, count_frames
 
-NAME_ERRORS = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+NAME_ERRORS = (
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+)
 """Errors of writing that are about the name of one file; others, such as those of a full disk, concern all."""
 VIDEO_KINDS = {"overlay": overlay_picture, "side_by_side": side_by_side_picture}
 

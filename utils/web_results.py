@@ -15,6 +15,7 @@ from PIL import Image
 from dataset.descriptions import DatasetDescription
 from utils.colours import palette
 from utils.pictures import Picture
+from utils.prediction_names import shortened
 from utils.prediction_outputs import palette_picture, summary
 from utils.prediction_pictures import clear_class, cutout_picture, foreground_classes, overlay_picture
 
@@ -82,17 +83,17 @@ def download(
     The mask, a palette PNG whose values are the class indices, has all classes; overlay and cut-out those `shown`.
     """
     file = io.BytesIO()
+    ending = f"-{kind}{'.jpg' if kind == 'overlay' else '.png'}"
     if kind == "mask":
         palette_picture(parsed.classes, description).save(file, "PNG")
-        return f"{parsed.name}-mask.png", file.getvalue()
-    if kind == "cutout":
+    elif kind == "cutout":
         Image.fromarray(cutout_picture(parsed.picture, parsed.classes, shown)).save(file, "PNG")
-        return f"{parsed.name}-cutout.png", file.getvalue()
-    clear = np.uint8(clear_class(description))
-    visible = np.where(np.isin(parsed.classes, np.asarray(shown, np.uint8)), parsed.classes, clear)
-    blended = overlay_picture(parsed.picture, visible, description, opacity=opacity)
-    Image.fromarray(blended).save(file, "JPEG", quality=92, subsampling=0)
-    return f"{parsed.name}-overlay.jpg", file.getvalue()
+    else:
+        clear = np.uint8(clear_class(description))
+        visible = np.where(np.isin(parsed.classes, np.asarray(shown, np.uint8)), parsed.classes, clear)
+        blended = overlay_picture(parsed.picture, visible, description, opacity=opacity)
+        Image.fromarray(blended).save(file, "JPEG", quality=92, subsampling=0)
+    return shortened(parsed.name, 255 - len(ending)) + ending, file.getvalue()
 
 
 def _base64(data: bytes) -> str:
