@@ -3,9 +3,11 @@
 import base64
 import io
 import json
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -39,7 +41,7 @@ def parsed() -> Parsed:
 # Uploads
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "JPEG2000"])
 def test_uploads_are_read(tmp_path: Path, kind: str) -> None:
     (tmp_path / "upload").write_bytes(encoded(drawn(), kind))
     assert np.array_equal(read_upload(tmp_path / "upload", "a", LIMITS), drawn())
@@ -183,6 +185,19 @@ def test_unusable_checkpoints_end_the_program(tmp_path: Path, capsys: pytest.Cap
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_the_pages_own_limit_replaces_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # and so it is undone
+    monkeypatch.setattr(app.HumanParser, "from_checkpoint", lambda *_, **__: tiny_parser())
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, "")
+    page: Any = MagicMock()
+    monkeypatch.setitem(sys.modules, "utils.web_page", page)
+    app.run(app.parse_options(["--checkpoint", "a.pth", "--max-picture-side", "20000"]))
+    assert page.launch.called
+    assert Image.MAX_IMAGE_PIXELS == 20_000**2
 
 
 def test_missing_gradio_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from dataset.layouts import DatasetError
 from utils.picture_files import readable_formats
 from utils.picture_input import rgb_picture
 from utils.pictures import Picture
@@ -42,7 +41,7 @@ def read_upload(path: str | os.PathLike[str], name: str, limits: Limits) -> Pict
         raise _too_large(name, f"{width} × {height} pixels", limits)
     try:
         return rgb_picture(path)
-    except DatasetError as error:
+    except ValueError as error:  # DatasetError is one; so is a side too long for an older OpenCV
         raise UploadError(
             f"“{name}” is damaged or incomplete and cannot be opened. Please try another copy of it."
         ) from error
