@@ -11,10 +11,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from utils.crop_parser import AMP_DTYPES
+from utils.cli import HelpFormatter, size_option
 from utils.inference import HumanParser
-from utils.options import HelpFormatter, size_option
-from utils.web_upload import Limits
+from utils.inference.crop_parser import AMP_DTYPES
+from utils.web.upload import Limits
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="csenet-page-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are gone when the program ends
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        from utils.web_page import WebPage, draw_examples, launch  # here, because gradio is an extra
+        from utils.web.page import WebPage, draw_examples, launch  # here, because gradio is an extra
 
         page = WebPage(parser, Path(options.checkpoint).name, limits).build(draw_examples(Path(folder)))
         launch(page, options.host, options.port, limits)

@@ -2,7 +2,7 @@
 
 import sys
 
-from utils.evaluation_script import run
+from utils.evaluation.cli import run
 
 if __name__ == "__main__":
     sys.exit(run("Evaluate a CSENet on a labelled dataset, by default at a single scale with mirror.", scales=(1.0,)))

@@ -2,8 +2,8 @@
 
 import sys
 
-from utils.crop_parser import MULTI_SCALES
-from utils.evaluation_script import run
+from utils.evaluation.cli import run
+from utils.inference.crop_parser import MULTI_SCALES
 
 if __name__ == "__main__":
     sys.exit(run("Evaluate a CSENet on a labelled dataset, by default at three scales with mirror.", MULTI_SCALES))

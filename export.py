@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from utils.checkpoint_classes import find_description, settle_description
-from utils.export_check import VerificationError, overall_agreement
-from utils.exporting import FORMATS, ExportError, export
-from utils.onnx_metadata import NetworkMetadata
-from utils.options import size_option
-from utils.snapshots import load_model
+from utils.checkpoint.classes import find_description, settle_description
+from utils.checkpoint.metadata import NetworkMetadata
+from utils.checkpoint.snapshots import load_model
+from utils.cli import size_option
+from utils.export.export import FORMATS, ExportError, export
+from utils.export.verify import VerificationError, overall_agreement
 
 EPILOG = """\
 formats:

@@ -21,9 +21,9 @@ for _name in ("dataset", "modules", "networks", "utils"):
         )
 
 from networks import CSENet  # noqa: E402
-from utils.checkpoint import CheckpointError  # noqa: E402
+from utils.checkpoint.loading import CheckpointError  # noqa: E402
+from utils.checkpoint.snapshots import load_model  # noqa: E402
 from utils.inference import HumanParser  # noqa: E402
-from utils.snapshots import load_model  # noqa: E402
 
 
 def csenet_resnet101(

@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from utils.crop_parser import AMP_DTYPES, available_cores
+from utils.cli import add_mask_format, scales_option, size_option
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
-from utils.options import add_mask_format, scales_option, size_option
-from utils.prediction_inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
-from utils.prediction_outputs import SUFFIXES, PictureOutputs, PictureWriter
-from utils.prediction_plan import Plan, make_plan, network_options
-from utils.prediction_record import Options, PredictionRecord
-from utils.prediction_run import Failure, Job, ParseOptions, VideoOutputs, parse_pictures, parse_video
+from utils.inference.crop_parser import AMP_DTYPES, available_cores
+from utils.prediction.inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
+from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
+from utils.prediction.plan import Plan, make_plan, network_options
+from utils.prediction.record import Options, PredictionRecord
+from utils.prediction.run import Failure, Job, ParseOptions, VideoOutputs, parse_pictures, parse_video
 from utils.progress import Progress, duration
 
 EPILOG = """\

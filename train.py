@@ -14,14 +14,14 @@ from dataset.descriptions import DatasetDescription, list_samples, load_descript
 from dataset.layouts import DatasetError
 from dataset.suspicions import look_before_training
 from networks import CSENet
-from utils.checkpoint import CheckpointError, load_weights, read_checkpoint
-from utils.checkpoint_classes import check_same_classes
-from utils.checkpoint_transfer import start_from
+from utils.checkpoint.classes import check_same_classes
+from utils.checkpoint.loading import CheckpointError, load_weights, read_checkpoint
+from utils.checkpoint.snapshots import read_training
+from utils.checkpoint.transfer import start_from
 from utils.distributed import Processes, reduce_flags, restart_count, start_processes, stop_processes
-from utils.snapshots import read_training
-from utils.stopping import StopRequest
-from utils.training import TrainingDivergedError, TrainingRun, TrainingStoppedError
-from utils.training_options import parse_training_options, settle
+from utils.training.config import parse_training_options, settle
+from utils.training.loop import TrainingDivergedError, TrainingRun, TrainingStoppedError
+from utils.training.stopping import StopRequest
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from networks import CSENet
-from utils.options import size_option
+from utils.cli import size_option
 
 
 def parse_options() -> argparse.Namespace:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from networks import CSENet
-from utils.options import size_option
+from utils.cli import size_option
 
 
 def main() -> None:

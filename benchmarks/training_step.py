@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.inference_speed import autocast, seconds
 from networks import CSENet
+from utils.cli import size_option
 from utils.losses import CSENetLoss
-from utils.options import size_option
 
 GIB = 2**30
 

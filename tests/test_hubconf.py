@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import hubconf
-import utils.inference
-from tests.tiny_parser import CROP, tiny_network
-from utils.checkpoint import CheckpointError
-from utils.snapshots import LoadedModel
+import utils.inference.human_parser
+from tests.support.tiny_parser import CROP, tiny_network
+from utils.checkpoint.loading import CheckpointError
+from utils.checkpoint.snapshots import LoadedModel
 
 ROOT = str(Path(__file__).parents[1])
 
@@ -32,8 +32,8 @@ def test_networks_without_checkpoint() -> None:
 
 def test_checkpoints_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: Any = LoadedModel(tiny_network(), None, {})  # type: ignore[arg-type]
-    monkeypatch.setattr("utils.snapshots.load_model", lambda path, input_size: loaded)
-    monkeypatch.setattr(utils.inference, "load_model", lambda path, input_size: loaded)
+    monkeypatch.setattr("utils.checkpoint.snapshots.load_model", lambda path, input_size: loaded)
+    monkeypatch.setattr(utils.inference.human_parser, "load_model", lambda path, input_size: loaded)
     assert hub_load("csenet_resnet101", checkpoint="any.pth") is loaded.model
     with pytest.raises(CheckpointError, match="depth 101: load csenet_resnet101"):
         hub_load("csenet_resnet50", "any.pth")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dataset.people import make_dataset
-from utils.checkpoint import read_checkpoint
+from utils.checkpoint.loading import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +58,7 @@ def test_the_backbone_is_looked_for_where_the_authors_say_and_then_among_the_sna
     """In a copy of the project whose `train.py` only says what it was given."""
     for name in ("utils", "dataset", "snapshots", "data"):
         (tmp_path / name).mkdir()
-    for name in ("run.sh", "utils/environment.sh"):
+    for name in ("run.sh", "utils/launch/environment.sh"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "requirements.txt").write_text("numpy\n")
     (tmp_path / "train.py").write_text("import sys; print(*sys.argv[1:])\n")
@@ -118,7 +118,7 @@ SLURM = {
         for job in $(jobs -p); do wait "$job" || exit; done""",
     "run.sh": f"""#!/usr/bin/env bash
         source '{ROOT}/utils/launch/environment.sh'
-        python={sys.executable} launch '{ROOT}/tests/train_tiny.py' --data-dir "$DATA_DIR" "$@" """,
+        python={sys.executable} launch '{ROOT}/tests/support/train_tiny.py' --data-dir "$DATA_DIR" "$@" """,
 }
 
 

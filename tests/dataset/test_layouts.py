@@ -12,7 +12,7 @@ from dataset.check import main as check
 from dataset.descriptions import BUILT_IN, list_samples, load_description
 from dataset.layouts import DatasetError, list_split
 from dataset.reading import read_sample
-from utils.evaluation_script import save_to
+from utils.evaluation.cli import save_to
 
 LIP = BUILT_IN["lip"]
 Make = Callable[..., Path]

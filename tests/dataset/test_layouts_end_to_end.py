@@ -8,10 +8,10 @@ import pytest
 
 import train
 from dataset.descriptions import DatasetDescription
-from tests.tiny_network import TinyNetwork, load_tiny
-from utils import evaluation_script
-from utils.checkpoint import read_checkpoint
-from utils.snapshots import LoadedModel
+from tests.support.tiny_network import TinyNetwork, load_tiny
+from utils.checkpoint.loading import read_checkpoint
+from utils.checkpoint.snapshots import LoadedModel
+from utils.evaluation import cli as evaluation_script
 
 
 def load_tiny_model(path: str, *, input_size: tuple[int, int] | None = None) -> LoadedModel:

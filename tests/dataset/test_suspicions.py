@@ -17,7 +17,7 @@ from dataset.content import SampleFindings, SplitContent, look_at
 from dataset.descriptions import BUILT_IN, DatasetDescription, list_samples
 from dataset.layouts import DatasetError, Sample
 from dataset.suspicions import look_before_training, suspicions
-from tests.tiny_network import TinyNetwork
+from tests.support.tiny_network import TinyNetwork
 
 LIP = BUILT_IN["lip"]
 TRAIN, VAL = [f"t{i:02}" for i in range(12)], [f"v{i:02}" for i in range(6)]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from networks import CSENet
-from tests.building import Build, trainable_copy
 from tests.golden.recorded import label_maps, load, random_images
-from utils.checkpoint import to_published
+from tests.support.building import Build, trainable_copy
+from utils.checkpoint.loading import to_published
 from utils.losses import CSENetLoss
 
 MAPS = ("coarse", "body", "final", "edge")

@@ -10,7 +10,7 @@ from torch.export import Dim
 from torch.nn.parallel import DistributedDataParallel
 
 from networks import CSENet, CSENetOutput
-from tests.building import trainable_copy
+from tests.support.building import trainable_copy
 
 
 def difference(a: CSENetOutput, b: CSENetOutput) -> float:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks import CSENet, CSENetOutput
-from tests.building import Build, empty_network, trainable_copy
+from tests.support.building import Build, empty_network, trainable_copy
 from utils.losses import CSENetLoss
 
 ODD_SIZES = [(65, 65), (65, 98), (131, 77)]

@@ -7,8 +7,8 @@ import torch
 
 from dataset.targets import distribution_targets, edge_targets
 from networks import CSENet, CSENetOutput
-from tests.building import trainable_copy
 from tests.golden.recorded import label_maps, random_images
+from tests.support.building import trainable_copy
 from utils.losses import CSENetLoss
 from utils.metrics import ConfusionMatrix
 

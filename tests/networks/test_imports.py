@@ -14,8 +14,8 @@ CORE = [
     "modules.pixel_affinity",
     "modules.spatial_enhancement",
     "utils.losses",
-    "utils.checkpoint",
-    "utils.published_names",
+    "utils.checkpoint.loading",
+    "utils.checkpoint.published_names",
     "utils.metrics",
     "dataset.targets",
 ]

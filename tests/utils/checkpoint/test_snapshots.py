@@ -1,0 +1,120 @@
+"""Snapshots: written whole or not at all, and read back as the network they were."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import hubconf
+from dataset.descriptions import BUILT_IN
+from networks import CSENet
+from tests.support.weights import OTHER_NETWORKS, published
+from utils.checkpoint.loading import CheckpointError, read_checkpoint
+from utils.checkpoint.published_names import to_published
+from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
+
+
+def test_a_snapshot_is_the_network_and_what_it_means(small_network: CSENet, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "snapshot.pth"
+    write_snapshot(path, snapshot_content(small_network, BUILT_IN["cihp"], step=7, options={"epochs": 3}))
+    loaded = load_model(path)
+    assert not loaded.model.training
+    assert (loaded.model.depth, loaded.model.input_size, loaded.model.num_classes) == (50, (97, 97), 20)
+    assert loaded.description == BUILT_IN["cihp"]
+    assert loaded.info["step"] == 7
+    assert loaded.info["options"] == {"epochs": 3}
+    for name, tensor in small_network.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+    assert os.listdir(path.parent) == ["snapshot.pth"]
+
+
+def test_a_failed_write_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "snapshot.pth"
+    write_snapshot(path, {"step": 1})
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_snapshot(path, {"step": 2})
+    assert read_checkpoint(path)["step"] == 1
+    assert os.listdir(tmp_path) == ["snapshot.pth"]
+
+
+def test_old_files_without_step_counters_load_with_counters_at_zero(small_network: CSENet, tmp_path: Path) -> None:
+    state = {n: t for n, t in small_network.state_dict().items() if not n.endswith("num_batches_tracked")}
+
+    torch.save(to_published(state), tmp_path / "old.pth")
+    model = load_model(tmp_path / "old.pth", input_size=(97, 97)).model
+    counters = [t for n, t in model.state_dict().items() if n.endswith("num_batches_tracked")]
+    assert counters
+    assert all(int(counter) == 0 for counter in counters)
+
+
+def test_a_backbone_alone_is_refused(small_network: CSENet, tmp_path: Path) -> None:
+    torch.save(small_network.backbone.state_dict(), tmp_path / "resnet.pth")
+    with pytest.raises(CheckpointError, match="holds a backbone alone; it can start a training"):
+        load_model(tmp_path / "resnet.pth")
+
+
+@pytest.mark.parametrize("network", ["schp", "resnet18", "resnet101", "deeplab"])
+def test_a_network_that_only_looks_like_the_backbone_is_another(network: str, tmp_path: Path) -> None:
+    state, _ = OTHER_NETWORKS[network]()
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="is another network: its"):
+        load_model(tmp_path / "other.pth")
+
+
+def write(path: Path, **changes: Any) -> Path:
+    """Write a snapshot with something else in it than it should have."""
+    content = {"model": published(), "description": BUILT_IN["lip"].to_dict(), "input_size": [97, 97]}
+    write_snapshot(path, content | changes)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"description": BUILT_IN["atr"].to_dict()}, "contradicts itself: its network has 20 classes"),
+        ({"description": "lip"}, "is a damaged snapshot: its description is a str"),
+        ({"description": {"name": "lip"}}, "is a damaged snapshot: its description: lacks classes"),
+        ({"input_size": [0, 0]}, "is a damaged snapshot: input_size is 0 x 0"),
+        ({"input_size": [473, -473]}, "input_size is 473 x -473"),
+        ({"input_size": [64, 473]}, "needs at least 65 x 65"),
+        ({"input_size": "473,473"}, "input_size is '473,473', not two whole numbers"),
+        ({"input_size": ["473", "473"]}, "not two whole numbers"),
+        ({"input_size": [473.5, 473.5]}, "not two whole numbers"),
+        ({"input_size": [473, 473, 3]}, "not two whole numbers"),
+        ({"input_size": []}, "not two whole numbers"),
+        ({"input_size": 473}, "not two whole numbers"),
+    ],
+)
+def test_a_snapshot_that_says_impossible_things_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "snapshot.pth", **changes)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(f"'{path}' ")
+    assert message in str(caught.value)
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        hubconf.human_parser(str(path), device="cpu")
+
+
+@pytest.mark.parametrize("size", [(0, 0), (473, -1), ("473", "473"), (64, 64), (), 0])
+def test_an_impossible_size_is_refused_where_it_is_given(size: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "snapshot.pth")
+    for load in (load_model, hubconf.csenet_resnet101, hubconf.human_parser):
+        with pytest.raises(ValueError, match="input_size is "):
+            load(str(path), input_size=size)
+    with pytest.raises(ValueError, match="input_size is "):
+        hubconf.csenet_resnet50(input_size=size)
+
+
+def test_a_network_without_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_classes is 0"):
+        hubconf.csenet_resnet50(num_classes=0)

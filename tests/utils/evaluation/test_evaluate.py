@@ -1,0 +1,258 @@
+"""The two evaluation scripts, on drawn people and a small network with the recorded weights."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from dataset.descriptions import BUILT_IN, load_description
+from dataset.geometry import back_to_picture
+from dataset.layouts import Sample
+from dataset.people import make_dataset
+from dataset.reading import read_label
+from networks import CSENet
+from tests.golden.recorded import load
+from utils.checkpoint.published_names import to_published
+from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
+from utils.colours import palette
+from utils.distributed import Processes
+from utils.evaluation.cli import run
+from utils.evaluation.engine import Evaluation
+from utils.evaluation.engine import evaluate as evaluate_crops
+from utils.evaluation.report import evaluation_report, format_report
+from utils.metrics import ConfusionMatrix
+
+ROOT = Path(__file__).parents[3]
+IMAGES = 8
+
+Evaluate = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight validation photographs: a batch of seven and one more."""
+    return make_dataset(tmp_path_factory.mktemp("people"), num_train=1, num_val=IMAGES, size=(110, 80), workers=1)
+
+
+@pytest.fixture(scope="module")
+def snapshot(people: Path, small_network: CSENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "DEMO_epoch_Best.pth"
+    write_snapshot(path, snapshot_content(small_network, load_description(people)))
+    return path
+
+
+@pytest.fixture
+def evaluate(people: Path, snapshot: Path, tmp_path: Path) -> Evaluate:
+    """Evaluate and return the report."""
+
+    def evaluate(*options: str, checkpoint: Path = snapshot, scales: tuple[float, ...] = (1.0,)) -> dict[str, Any]:
+        path = tmp_path / "report.json"
+        arguments = ["--data-dir", str(people), "--checkpoint", str(checkpoint), "--device", "cpu"]
+        status = run("test", scales, [*arguments, "--report", str(path), "--num-workers", "0", *options])
+        assert status == 0
+        return dict(json.loads(path.read_text()))
+
+    return evaluate
+
+
+def without_rate(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if key != "images_per_second"}
+
+
+def test_saved_predictions_have_exact_centres_and_the_report_counts_them_beside_the_published_measure(
+    evaluate: Evaluate, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = evaluate("--save-predictions", str(tmp_path / "maps"))
+    description = load_description(people)
+    confusion = ConfusionMatrix(20)
+    for path in sorted((people / "val_segmentations").iterdir()):
+        label, prediction = read_label(path, description), read_label(tmp_path / "maps" / path.name, description)
+        assert len(np.unique(prediction)) > 2, "the test needs predictions of several classes"
+        confusion.update(prediction, label)
+    figures = ["mean_iou", "pixel_accuracy", "mean_accuracy", "iou", "present_classes"]
+    assert list(report) == [*figures, "exact_centre", "images", "scales", "mirror", "images_per_second"]
+    exact = report["exact_centre"]
+    assert list(exact) == figures
+    assert exact["mean_iou"] == confusion.mean_iou
+    assert exact["pixel_accuracy"] == confusion.pixel_accuracy
+    assert exact["mean_accuracy"] == confusion.mean_accuracy
+    assert list(exact["iou"]) == list(description.class_names)
+    assert [iou or 0 for iou in exact["iou"].values()] == confusion.iou.tolist()
+    assert report["mean_iou"] != exact["mean_iou"], "110 x 80 is even"
+    assert (report["images"], report["scales"], report["mirror"]) == (IMAGES, [1.0], True)
+    table = capsys.readouterr().out
+    for name, heading in (
+        ("mean_iou", "mIoU"),
+        ("pixel_accuracy", "pixel accuracy"),
+        ("mean_accuracy", "mean accuracy"),
+    ):
+        assert re.search(rf"^{heading} +{report[name]:.2f} +{exact[name]:.2f}$", table, re.MULTILINE)
+    assert re.search(rf"^Left-shoe +{report['iou']['Left-shoe']:.2f} +{confusion.iou[18]:.2f}$", table, re.MULTILINE)
+
+
+class GivenCrops:
+    """Stands in for a `CropParser`: "predicts" given crops, one after another."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, crops: Sequence[NDArray[np.uint8]]) -> None:
+        self.crops = iter(crops)
+
+    def classes(self, images: Tensor) -> Tensor:
+        return torch.from_numpy(np.stack([next(self.crops) for _ in images]))
+
+
+def scored(crops: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8]], folder: Path) -> Evaluation:
+    """Evaluate given predictions of photographs with given labels, each parsed once."""
+    folder.mkdir()
+    samples = []
+    for i, label in enumerate(labels):
+        image, path = folder / f"{i}.jpg", folder / f"{i}.png"
+        Image.new("RGB", label.shape[::-1]).save(image)
+        Image.fromarray(label).save(path)
+        samples.append(Sample(str(i), image, path))
+    parser: Any = GivenCrops(crops)
+    processes = Processes(0, 1, 1, parser.device)
+    return evaluate_crops(
+        parser, samples, BUILT_IN["lip"], processes, crop_size=crops[0].shape, batch_size=2, num_workers=0
+    )
+
+
+def test_the_mean_iou_is_of_the_published_mapping_and_beside_it_stands_the_exact_one(tmp_path: Path) -> None:
+    """Recorded predictions, with what the published code makes of them, and the exact mapping, as the labels."""
+    recorded = load("mapback")
+    crops, published, exact = ([recorded[f"{kind}{i}"] for i in (0, 3, 6)] for kind in ("crop", "published", "exact"))
+    by_published, by_exact = scored(crops, published, tmp_path / "a"), scored(crops, exact, tmp_path / "b")
+    assert by_published.confusion.pixel_accuracy == by_exact.exact_centre.pixel_accuracy == 100.0
+    different = sum(int((a != b).sum()) for a, b in zip(published, exact, strict=True))
+    for other in (by_published.exact_centre, by_exact.confusion):
+        assert other.matrix.sum() - other.matrix.trace() == different > 500
+
+
+def test_a_class_that_occurs_nowhere_is_shown_as_absent(tmp_path: Path) -> None:
+    """Perfect predictions of 19 of 20 classes: the published mean is 95, that over the classes present 100."""
+    names = BUILT_IN["lip"].class_names
+    crop = np.resize(np.delete(np.arange(20, dtype=np.uint8), names.index("Glove")), (97, 97))
+    evaluation = scored([crop], [back_to_picture(crop, (97, 97))], tmp_path / "data")
+    report = evaluation_report(evaluation, names, scales=(1.0,), mirror=True)
+    for figures in (report, report["exact_centre"]):
+        assert figures["iou"]["Glove"] is None
+        assert figures["iou"]["Hat"] == figures["pixel_accuracy"] == 100.0
+        assert figures["mean_iou"] == figures["mean_accuracy"] == 95.0
+        assert figures["present_classes"] == {"count": 19, "mean_iou": 100.0, "mean_accuracy": 100.0}
+    table = format_report(report)
+    for row in ("Glove +- +-", "Hat +100.00 +100.00", "mIoU +95.00 +95.00", "mIoU, classes present +100.00 +100.00"):
+        assert re.search(rf"^{row}$", table, re.MULTILINE), row
+    assert "-: a class in no label and no prediction" in table
+
+
+def test_the_table_of_a_set_with_all_classes_speaks_of_none_absent(tmp_path: Path) -> None:
+    crop = np.resize(np.arange(20, dtype=np.uint8), (97, 97))
+    evaluation = scored([crop], [back_to_picture(crop, (97, 97))], tmp_path / "data")
+    table = format_report(evaluation_report(evaluation, BUILT_IN["lip"].class_names, scales=(1.0,), mirror=True))
+    assert "present" not in table
+    assert not re.search(r" -\s", table)
+
+
+def test_batch_size_and_workers_do_not_change_the_numbers(evaluate: Evaluate) -> None:
+    scales = (0.75, 1.0)
+    one = evaluate("--batch-size", "1", scales=scales)
+    seven = evaluate("--batch-size", "7", "--num-workers", "2", scales=scales)
+    assert without_rate(one) == without_rate(seven)
+    assert one["scales"] == [0.75, 1.0]
+
+
+def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, snapshot: Path, tmp_path: Path) -> None:
+    """The multi-scale script, in two processes started by torchrun, against one call in this process."""
+    path = tmp_path / "two.json"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    options = [
+        "--data-dir",
+        people,
+        "--checkpoint",
+        snapshot,
+        "--report",
+        path,
+        "--num-workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    command = [*torchrun, ROOT / "evaluate_multiscale.py", *options]
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("class  ") == 1, "one process prints the table"
+    assert f"{IMAGES}/{IMAGES} images" in result.stderr
+    two = json.loads(path.read_text())
+    assert two["images"] == IMAGES
+    assert without_rate(two) == without_rate(evaluate(scales=(0.75, 1.0, 1.25)))
+
+
+def test_the_published_layout_gives_the_numbers_of_the_snapshot(
+    evaluate: Evaluate, small_network: CSENet, tmp_path: Path
+) -> None:
+    """It carries no input size, which must be given, and no classes, which the dataset names."""
+    path = tmp_path / "LIP_epoch_Best.pth"
+    torch.save({f"module.{name}": t for name, t in to_published(small_network.state_dict()).items()}, path)
+    published = evaluate("--input-size", "97,97", checkpoint=path)
+    assert without_rate(published) == without_rate(evaluate())
+    assert load_model(path).model.input_size == (473, 473)
+
+
+def test_mirror_is_part_of_the_protocol(evaluate: Evaluate) -> None:
+    with_mirror, without = evaluate(), evaluate("--no-mirror")
+    assert without["mirror"] is False
+    assert with_mirror["mean_iou"] != without["mean_iou"]
+
+
+def test_pictures_show_labels_and_predictions(evaluate: Evaluate, tmp_path: Path) -> None:
+    evaluate("--examples", str(tmp_path / "new" / "examples.png"), "--confusion-picture", str(tmp_path / "c.png"))
+    examples = np.asarray(Image.open(tmp_path / "new" / "examples.png"))
+    background, coat = (np.all(examples == palette("demo")[c], axis=2).mean() for c in (0, 7))
+    assert background > 0.1
+    assert coat > 0.001
+    with Image.open(tmp_path / "c.png") as confusion:
+        assert min(confusion.size) > 20 * 30
+
+
+def test_mistakes_are_told_in_one_line(
+    people: Path, snapshot: Path, small_network: CSENet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = tmp_path / "backbone.pth"
+    torch.save(small_network.backbone.state_dict(), backbone)
+    cihp = tmp_path / "cihp.pth"
+    write_snapshot(cihp, snapshot_content(small_network, BUILT_IN["cihp"]))
+    few = with_seven_classes(tmp_path / "parts", people)
+    cases = {
+        (people, tmp_path / "missing.pth"): "does not exist",
+        (people, backbone): "holds a backbone alone",
+        (people, cihp): "'Torso-skin' instead of 'Jumpsuits'",
+        (few, snapshot): "has 20 classes, the dataset parts 7",
+        (tmp_path / "nowhere", snapshot): "no such folder",
+    }
+    for (data, checkpoint), message in cases.items():
+        assert run("test", (1.0,), ["--data-dir", str(data), "--checkpoint", str(checkpoint), "--device", "cpu"]) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def with_seven_classes(folder: Path, people: Path) -> Path:
+    """A copy of the people that says it has seven classes."""
+    folder.mkdir()
+    for part in people.iterdir():
+        (folder / part.name).symlink_to(part)
+    (folder / "dataset.json").unlink()
+    description = {"name": "parts", "classes": list("abcdefg"), "flip_pairs": [], "ignore_label": 255}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder

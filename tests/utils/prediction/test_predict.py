@@ -1,0 +1,413 @@
+"""predict.py: every kind of output read back, names, resuming, broken files, boxes, videos, the command itself."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import predict
+from dataset.geometry import warp_back
+from networks import CSENet
+from tests.support.predicting import Run, frames_of, make_video, mask, person, save, written
+from tests.support.tiny_parser import LIP
+from utils.checkpoint.loading import to_published
+from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
+from utils.colours import palette
+from utils.inference import HumanParser
+from utils.inference.inputs import rgb_picture
+from utils.prediction.inputs import InputError, find_sources
+from utils.prediction.video import VideoWriter
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_output_can_be_read_back(run: Run, parser: HumanParser, tmp_path: Path) -> None:
+    picture = person(3, (120, 75))
+    save(tmp_path / "photo.png", 3, (120, 75))
+    kinds = ["--overlay", "--side-by-side", "--cutout", "--json", "--logits"]
+    assert run("--input", "photo.png", *kinds, "--scales", "0.75,1") == 0
+    out = tmp_path / "out"
+    assert written(out) == {
+        "masks/photo.png", "overlay/photo.jpg", "side_by_side/photo.jpg", "cutout/photo.png", "json/photo.json",
+        "logits/photo.npz",
+    }  # fmt: skip
+    classes = mask(out / "masks/photo.png")
+    np.testing.assert_array_equal(classes, parser.predict(picture, scales=(0.75, 1)))
+
+    with Image.open(out / "cutout/photo.png") as cutout:
+        rgba = np.asarray(cutout)
+    assert rgba.shape == (120, 75, 4)
+    np.testing.assert_array_equal(rgba[..., 3], np.where(classes == 0, 0, 255))
+    np.testing.assert_array_equal(rgba[..., :3], np.where(classes[..., None] == 0, 0, picture))
+
+    values = json.loads((out / "json/photo.json").read_text())
+    assert (values["height"], values["width"]) == (120, 75)
+    assert [entry["index"] for entry in values["classes"]] == np.unique(classes).tolist()
+    assert sum(entry["percent"] for entry in values["classes"]) == pytest.approx(100, abs=0.01)
+    for entry in values["classes"]:
+        rows, columns = np.nonzero(classes == entry["index"])
+        assert entry["name"] == LIP.class_names[entry["index"]]
+        assert entry["pixels"] == len(rows)
+        assert entry["percent"] == pytest.approx(100 * len(rows) / 9000, abs=1e-3)
+        assert entry["box"] == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+    with np.load(out / "logits/photo.npz") as file:
+        assert file["logits"].shape == (20, 97, 73)
+        assert file["logits"].dtype == np.float16
+        assert file["class_names"].tolist() == list(LIP.class_names)
+        assert file["picture_size"].tolist() == [120, 75]
+        again = warp_back(file["logits"].argmax(0).astype(np.uint8), file["to_picture"], (120, 75))
+    assert (again != classes).mean() < 0.01
+
+
+def test_overlay_and_side_by_side_show_the_classes(run: Run, tmp_path: Path) -> None:
+    save(tmp_path / "large.png", 1, (420, 300))
+    save(tmp_path / "small.png", 1, (42, 30))
+    assert run("--input", "large.png", "small.png", "--overlay", "--side-by-side") == 0
+    classes, picture = mask(tmp_path / "out/masks/large.png"), person(1, (420, 300)).astype(float)
+    colours = palette("lip")[classes].astype(float)
+    flat = cv2.erode((classes == 0).astype(np.uint8), np.ones((9, 9))) > 0  # away from JPEG's ringing
+    overlay = np.asarray(Image.open(tmp_path / "out/overlay/large.jpg")).astype(float)
+    assert overlay.shape[0] >= 420
+    assert overlay.shape[1] > 300  # the legend
+    assert np.abs(overlay[:420, :300] - picture)[flat].mean() < 4
+    painted = np.where((classes == 0)[..., None], picture, 0.4 * picture + 0.6 * colours)
+    assert np.abs(overlay[:420, :300] - painted).mean() < 6
+    both = np.asarray(Image.open(tmp_path / "out/side_by_side/large.jpg")).astype(float)
+    assert np.abs(both[:420, :300] - picture).mean() < 6
+    assert np.abs(both[:420, 300:600] - colours).mean() < 6
+    legend = overlay[:, 300:] if overlay.shape[0] == 420 else overlay[420:]
+    for index in np.unique(classes)[1:]:  # a square of each colour is in the legend
+        assert np.abs(legend - palette("lip")[index]).sum(axis=2).min() < 30
+    with Image.open(tmp_path / "out/overlay/small.jpg") as small:  # ten times enlarged, or the legend would be all
+        assert small.height >= 420
+
+
+def test_keep_chooses_the_classes_of_the_cutout(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "a.png", 3, (120, 75))
+    assert run("--input", "a.png", "--json") == 0
+    present = [entry["index"] for entry in json.loads((tmp_path / "out/json/a.json").read_text())["classes"]]
+    one, two = present[1], present[2]
+    assert run("--input", "a.png", "--cutout", "--keep", LIP.class_names[one].upper(), two) == 0
+    alpha = np.asarray(Image.open(tmp_path / "out/cutout/a.png"))[..., 3]
+    np.testing.assert_array_equal(alpha > 0, np.isin(mask(tmp_path / "out/masks/a.png"), (one, two)))
+    assert run("--input", "a.png", "--cutout", "--keep", "Hat", "Cape", "--overwrite") == 2
+    assert "no class 'Cape'; the classes are 0 Background, 1 Hat" in capsys.readouterr().err
+
+
+def test_a_folder_keeps_its_tree_and_names_never_meet(run: Run, parser: HumanParser, tmp_path: Path) -> None:
+    files = ["x.jpg", "a.jpg", "a.png", "deep/er/x.png", "deep/a.webp", ".hidden.jpg", ".cache/x.jpg", "deep/a.png.bmp"]
+    for seed, file in enumerate(files):
+        save(tmp_path / "in" / file, seed)
+    (tmp_path / "in/notes.txt").write_text("no picture")
+    assert run("--input", "in", "--batch-size", "3") == 0
+    names = {"x", "a.jpg", "a.png", "deep/er/x", "deep/a", "deep/a.png"}
+    assert written(tmp_path / "out") == {f"masks/{name}.png" for name in names}
+    for seed, name in ((0, "x"), (1, "a.jpg"), (2, "a.png"), (3, "deep/er/x"), (4, "deep/a"), (7, "deep/a.png")):
+        picture = next(path for path in (tmp_path / "in").rglob("*") if path.name == Path(files[seed]).name and
+                       path.parent == (tmp_path / "in" / files[seed]).parent)  # fmt: skip
+        np.testing.assert_array_equal(mask(tmp_path / f"out/masks/{name}.png"), parser.predict(picture))
+
+
+def test_files_folders_and_patterns_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("ann/front.jpg", "bob/front.jpg", "bob/front.png", "cat/back.jpg", "odd[1].jpg"):
+        save(tmp_path / file)
+    (tmp_path / "bob/readme").write_text("no picture")
+
+    def names(*inputs: str) -> set[str]:
+        return {source.name for source in find_sources(inputs).sources}
+
+    assert names("ann") == {"front"}
+    assert names("*/*.jpg") == {"ann/front", "bob/front", "back"}
+    assert names("ann/front.jpg", "bob/front.jpg") == {"ann/front", "bob/front"}
+    assert names("ann/front.jpg", "bob") == {"ann/front", "bob/front.jpg", "bob/front.png"}
+    assert names("cat", "cat/back.jpg", "./cat/../cat/back.jpg") == {"back"}
+    assert names("odd[1].jpg") == {"odd[1]"}
+    assert names("**") == {"ann/front", "bob/front.jpg", "bob/front.png", "back", "odd[1]"}
+    assert names("bob/readme") == {"readme"}  # whoever names a file wants it tried
+    (tmp_path / "cat/loop").symlink_to(tmp_path / "cat")
+    assert names("cat") == {"back"}
+    with pytest.raises(InputError, match="no such file or folder"):
+        names("dan/*.jpg")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="'empty' holds no picture or video"):
+        names("ann", "empty")
+
+
+def test_results_inside_the_input_folder_are_no_input(run: Run, tmp_path: Path) -> None:
+    save(tmp_path / "out/photo.jpg")
+    assert run("--input", "out", "--overlay") == 0
+    assert run("--input", "out", "--overlay", "--overwrite") == 0
+    assert written(tmp_path / "out") == {"photo.jpg", "masks/photo.png", "overlay/photo.jpg"}
+
+
+def test_existing_results_are_kept_unless_something_is_missing(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / f"in/{name}.jpg")
+    assert run("--input", "in", "--json") == 0
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    assert run("--input", "in", "--json") == 0
+    assert "All results (2) are in 'out' already" in capsys.readouterr().out
+    (tmp_path / "out/json/b.json").unlink()
+    leftover = tmp_path / "out/json/.partial-0123456789abcdef.json"  # what a killed run leaves
+    leftover.write_text("{")
+    os.utime(leftover, (0, 0))
+    assert run("--input", "in", "--json") == 0
+    assert "1 of 2 inputs parsed" in capsys.readouterr().out
+    json.loads((tmp_path / "out/json/b.json").read_text())
+    now = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    assert {path.name for path in made if made[path] == now[path]} == {"a.json", "a.png"}
+    assert not leftover.exists()
+    assert run("--input", "in", "--json", "--overwrite") == 0
+    assert all(path.stat().st_mtime_ns > now[path] for path in made)
+
+
+def test_broken_files_are_listed_and_the_rest_is_done(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(6):
+        save(tmp_path / f"in/{number}.jpg", number)
+    whole = (tmp_path / "in/0.jpg").read_bytes()
+    broken = {"empty.jpg": b"", "text.png": b"hello", "cut.jpg": whole[: len(whole) // 2], "zeros.bmp": bytes(999)}
+    for name, content in broken.items():
+        (tmp_path / "in" / name).write_bytes(content)
+    assert run("--input", "in", "--batch-size", "2") == 1
+    assert written(tmp_path / "out") == {f"masks/{number}.png" for number in range(6)}
+    output = capsys.readouterr()
+    assert "6 of 10 inputs parsed" in output.out
+    assert "4 could not be read" in output.err
+    for name in broken:
+        assert f"in/{name}: " in output.err
+    assert run("--input", "in") == 1  # they are tried again
+    assert "0 of 10 inputs parsed in 0:00, results in 'out'; 6 had been done before" in capsys.readouterr().out
+
+
+def test_a_long_run_holds_few_pictures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = most = 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        nonlocal alive, most
+        picture = rgb_picture(path)
+        weakref.finalize(picture, gone)
+        alive += 1
+        most = max(most, alive)
+        return picture
+
+    monkeypatch.setattr("utils.prediction.run.rgb_picture", read)
+    monkeypatch.setattr(predict, "available_cores", lambda: 4)  # two threads read, two write
+    save(tmp_path / "in/0.png")
+    for number in range(1, 120):
+        (tmp_path / f"in/{number}.png").symlink_to(tmp_path / "in/0.png")
+    assert run("--input", "in", "--batch-size", "2") == 0
+    assert len(written(tmp_path / "out")) == 120
+    # Read ahead 2 + 2, in the network 2 x 2, waiting to be written or being written 4 + 2, and some in between.
+    assert 4 <= most <= 20
+
+
+def test_boxes(run: Run, parser: HumanParser, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        save(tmp_path / f"in/sub/{number}.png", number)
+    boxes = {"sub/0.png": [[0, 0, 20, 30], [10, 5, 45, 60]], "sub/2.png": [[50, 0, 60, 9]], "sub/9.png": []}
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    assert run("--input", "in", "--boxes", "boxes.json") == 1
+    error = capsys.readouterr().err
+    assert "1 entries belong to no picture, such as 'sub/9.png'" in error
+    assert "box [50, 0, 60, 9] is empty or outside the picture of 45 x 60" in error
+    assert "in/sub/2.png: the box" in error
+    assert written(tmp_path / "out") == {"masks/sub/0.png", "masks/sub/1.png"}
+    expected = parser.predict(person(0), person_boxes=boxes["sub/0.png"])
+    np.testing.assert_array_equal(mask(tmp_path / "out/masks/sub/0.png"), expected)
+    np.testing.assert_array_equal(mask(tmp_path / "out/masks/sub/1.png"), parser.predict(person(1)))
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"0.png": [1, 2, 3, 4]}', '{"0.png": [[1, 2]]}', '{"other.png": []}'])
+def test_impossible_boxes_end_the_run(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    save(tmp_path / "0.png")
+    (tmp_path / "boxes.json").write_text(content)
+    assert run("--input", "0.png", "--boxes", "boxes.json") == 2
+    assert "predict.py: --boxes 'boxes.json'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_done_is_said_at_once(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "0.png")
+    assert run("--input", "nowhere") == 2
+    message = "predict.py: --input 'nowhere': there is no such file or folder, and no picture fits it as a pattern\n"
+    assert capsys.readouterr().err == message
+    (tmp_path / "out").write_text("a file")
+    assert run("--input", "0.png") == 2
+    assert "--output 'out' is a file" in capsys.readouterr().err
+    for wrong in (["--batch-size", "0"], ["--keep", "Hat"], ["--boxes", "b.json", "--logits"], ["--scales", "big"]):
+        with pytest.raises(SystemExit, match="2"):
+            run("--input", "0.png", *wrong)
+
+
+def test_wrong_checkpoints_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = save(tmp_path / "0.png")
+    (tmp_path / "wrong.pth").write_text("<html>")
+    for name, reason in (("wrong.pth", "is a web page"), ("none.pth", "does not exist")):
+        arguments = ["--checkpoint", tmp_path / name, "--input", picture, "--output", tmp_path / "out"]
+        assert predict.main([*map(str, arguments)]) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.startswith("predict.py: ")
+        assert "Traceback" not in error
+
+
+def test_a_full_disk_ends_the_run(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    save(tmp_path / "0.png")
+    monkeypatch.setattr("utils.files.os.replace", refuse)
+    assert run("--input", "0.png") == 2
+    assert "No space left on device: 'out/masks/0.png'" in capsys.readouterr().err
+    assert written(tmp_path / "out") == set()
+
+
+def test_videos_keep_frames_and_rate(run: Run, parser: HumanParser, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "in/clip.avi", 11)
+    save(tmp_path / "in/photo.jpg")
+    arguments = ("--input", "in", "--side-by-side", "--frames", "--json", "--batch-size", "4")
+    assert run(*arguments) == 0
+    out = tmp_path / "out"
+    frames, _ = frames_of(clip)
+    assert len(frames) == 11
+    for kind in ("overlay", "side_by_side"):
+        made, rate = frames_of(out / kind / "clip.mp4")
+        assert len(made) == 11
+        assert rate == pytest.approx(12.5)
+    for number, frame in enumerate(frames):
+        name = f"clip.frames/{number:06d}"
+        np.testing.assert_array_equal(mask(out / f"masks/{name}.png"), parser.predict(frame))
+        assert (out / f"json/{name}.json").is_file()
+    # The left half shows the frames in their order, seven times enlarged.
+    side_by_side, _ = frames_of(out / "side_by_side/clip.mp4")
+    halves = [cv2.resize(shown[: 62 * 7, : 46 * 7], (46, 62), interpolation=cv2.INTER_AREA) for shown in side_by_side]
+    for number, half in enumerate(halves):
+        distances = [np.abs(half.astype(int) - frame).mean() for frame in frames]
+        assert int(np.argmin(distances)) == number
+    assert written(out / "masks") == {"photo.png"} | {f"clip.frames/{number:06d}.png" for number in range(11)}
+
+    made_at = (out / "overlay/clip.mp4").stat().st_mtime_ns
+    assert run(*arguments) == 0
+    assert (out / "overlay/clip.mp4").stat().st_mtime_ns == made_at
+    (out / "masks/clip.frames/000010.png").unlink()
+    assert run(*arguments) == 0
+    assert (out / "overlay/clip.mp4").stat().st_mtime_ns > made_at
+
+
+def test_broken_videos_are_listed(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_video(tmp_path / "in/good.mp4", 3)
+    whole = make_video(tmp_path / "in/cut.avi", 40).read_bytes()
+    (tmp_path / "in/cut.avi").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "in/bad.mp4").write_bytes(b"no video")
+    assert run("--input", "in") == 1
+    error = capfd.readouterr().err
+    assert "bad.mp4: OpenCV cannot open this as a video" in error
+    assert "cut.avi: ends after" in error
+    assert "good.mp4: ends" not in error
+    assert len(frames_of(tmp_path / "out/overlay/good.mp4")[0]) == 3
+    assert not list((tmp_path / "out").rglob(".partial*"))
+
+
+def test_an_interrupted_video_leaves_nothing(tmp_path: Path) -> None:
+    frame = np.zeros((31, 33, 3), np.uint8)
+
+    def interrupted() -> None:
+        with VideoWriter(tmp_path / "a.mp4", 25) as writer:
+            writer.write(frame)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(tmp_path.iterdir())
+    with VideoWriter(tmp_path / "a.mp4", 25) as writer:
+        writer.write(frame)
+    assert frames_of(tmp_path / "a.mp4")[0][0].shape == (32, 34, 3)  # odd sizes become even
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_continues(
+    run: Run, parser: HumanParser, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: signal.Signals
+) -> None:
+    for number in range(12):
+        save(tmp_path / f"in/{number:02}.png", number)
+    arguments = ["--input", "in", "--overlay", "--json", "--batch-size", "1"]
+    command = [sys.executable, str(ROOT / "tests/support/predict_tiny.py"), "--checkpoint", "tiny", "--output", "out"]
+    environment = {**os.environ, "BATCH_SECONDS": "0.3"}
+    process = subprocess.Popen(
+        command + arguments,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell without job control, as machines use it, makes its background jobs ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out/json/01.json").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(kind)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == (130 if kind == signal.SIGINT else -signal.SIGKILL)
+    if kind == signal.SIGINT:
+        assert error.endswith("Interrupted. Finished results are kept; the same command continues from here.\n")
+        assert "Traceback" not in error
+    finished = written(tmp_path / "out/json")
+    assert 2 <= len([name for name in finished if not name.startswith(".")]) < 12
+    assert run(*arguments) == 0
+    assert "had been done before" in capsys.readouterr().out
+    for number in range(12):
+        expected = parser.predict(tmp_path / f"in/{number:02}.png")
+        np.testing.assert_array_equal(mask(tmp_path / f"out/masks/{number:02}.png"), expected)
+        json.loads((tmp_path / f"out/json/{number:02}.json").read_text())
+        with Image.open(tmp_path / f"out/overlay/{number:02}.jpg") as overlay:
+            overlay.load()
+
+
+def test_the_command_with_a_real_checkpoint(small_network: CSENet, tmp_path: Path) -> None:
+    """The published layout through the command line, and a snapshot, give what HumanParser gives."""
+    save(tmp_path / "a.png", 5, (90, 70))
+    state = {f"module.{name}": tensor for name, tensor in to_published(small_network.state_dict()).items()}
+    checkpoint = tmp_path / "published.pth"
+    torch.save(state, checkpoint)
+    command = [sys.executable, str(ROOT / "predict.py"), "--checkpoint", str(checkpoint), "--input", "a.png",
+               "--output", "out", "--input-size", "97,73", "--device", "cpu", "--scales", "1"]  # fmt: skip
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=200)
+    parser = HumanParser.from_checkpoint(checkpoint, "cpu", input_size=(97, 73))
+    assert parser.class_names == LIP.class_names
+    expected = parser.predict(tmp_path / "a.png")
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(mask(tmp_path / "out/masks/a.png"), expected)
+    model = load_model(checkpoint, input_size=(97, 73)).model
+    checkpoint.unlink()
+    write_snapshot(tmp_path / "snapshot.pth", snapshot_content(model, LIP))
+    again = HumanParser.from_checkpoint(tmp_path / "snapshot.pth", "cpu")
+    assert again.input_size == (97, 73)
+    np.testing.assert_array_equal(again.predict(tmp_path / "a.png"), expected)

@@ -1,0 +1,103 @@
+"""Snapshots: this project's checkpoint files, which carry all that using or continuing a training needs."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from dataset.descriptions import DatasetDescription
+from networks import CSENet
+from networks.csenet import checked_size
+from utils.checkpoint.files import printable
+from utils.checkpoint.layouts import find_weights
+from utils.checkpoint.loading import CheckpointError, fill, read_checkpoint
+
+PUBLISHED_INPUT_SIZE = (473, 473)
+
+
+class LoadedModel(NamedTuple):
+    """A network from a checkpoint, with what is known about it."""
+
+    model: CSENet
+    description: DatasetDescription | None
+    """The dataset it was trained on; None for layouts that do not say."""
+    info: dict[str, Any]
+    """What else a snapshot carries: step, epochs, mean_iou, options; empty for other layouts."""
+
+
+def write_snapshot(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a snapshot so that a kill at any moment leaves the old file or the new one, never half of one.
+
+    If it cannot be written, no part of it is left either.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(dict(content), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def snapshot_content(model: CSENet, description: DatasetDescription, **info: Any) -> dict[str, Any]:
+    """Return what a snapshot holds: the weights and what is needed to build the network and read its classes."""
+    return {
+        "model": model.state_dict(),
+        "description": description.to_dict(),
+        "input_size": list(model.input_size),
+        "depth": model.depth,
+        **info,
+    }
+
+
+def load_model(path: str | os.PathLike[str], *, input_size: tuple[int, int] | None = None) -> LoadedModel:
+    """Build the network that a checkpoint fits, on the CPU and in evaluation mode, and fill it.
+
+    The number of classes and the backbone's depth are read off the tensors; the training size (height, width), which
+    is part of the weights' meaning, off a snapshot. Other layouts do not carry it and are taken for 473 x 473;
+    `input_size` overrides both. Raises CheckpointError as `load_weights` does, for a backbone alone, and for a
+    snapshot whose description or size is impossible; ValueError for such an `input_size`.
+    """
+    where = f"'{os.fspath(path)}'"
+    content = read_checkpoint(path)
+    weights = find_weights(content, where)
+    if weights.is_backbone:
+        raise CheckpointError(f"{where} holds a backbone alone; it can start a training, but it cannot parse pictures")
+    trained = read_training(content, where)
+    size = trained.input_size or PUBLISHED_INPUT_SIZE if input_size is None else input_size
+    with torch.device("meta"):  # no time spent on initial values that are about to be replaced
+        # `fill` says what is wrong with weights whose number of classes or depth cannot be told.
+        model = CSENet(weights.num_classes or 20, size, depth=weights.depth or 101)
+    model.to_empty(device="cpu")
+    for buffer in model.buffers():  # the step counters, which old files lack
+        buffer.zero_()
+    fill(model, weights)
+    info = {key: value for key, value in content.items() if key not in ("model", "optimizer", "scaler")}
+    return LoadedModel(model.eval(), trained.description, info if trained.description else {})
+
+
+class Training(NamedTuple):
+    """What a checkpoint says about the training it comes from; None where its layout does not say it."""
+
+    description: DatasetDescription | None
+    input_size: tuple[int, int] | None
+    """(height, width) of the crop."""
+
+
+def read_training(content: Mapping[str, Any], where: str) -> Training:
+    """Return what a checkpoint says about its training; raise CheckpointError where that is impossible."""
+    description, input_size = content.get("description"), content.get("input_size")
+    if description is not None and not isinstance(description, Mapping):
+        raise CheckpointError(f"{where} is a damaged snapshot: its description is a {type(description).__name__}")
+    try:
+        return Training(
+            None if description is None else DatasetDescription.from_dict(description, "its description"),
+            None if input_size is None else checked_size(input_size),
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{where} is a damaged snapshot: {printable(str(error))}") from error

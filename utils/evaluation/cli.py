@@ -1,0 +1,148 @@
+"""The command line that evaluate.py and evaluate_multiscale.py share: one engine, two protocols."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset.descriptions import DatasetDescription, list_samples, load_description
+from dataset.layouts import DatasetError, Sample
+from dataset.reading import read_sample, save_label
+from utils.checkpoint.classes import check_same_classes
+from utils.checkpoint.loading import CheckpointError
+from utils.checkpoint.snapshots import load_model
+from utils.cli import HelpFormatter, scales_option, size_option
+from utils.colours import palette
+from utils.distributed import Processes, start_processes, stop_processes
+from utils.evaluation.engine import PredictionSink, evaluate, parse_photograph
+from utils.evaluation.report import evaluation_report, format_report, write_report
+from utils.inference.crop_parser import AMP_DTYPES, CropParser, available_cores
+from utils.pictures.figures import Picture, colourise, confusion_picture, fit, grid, legend, save_picture, stack
+
+EXAMPLES = 10
+
+
+def parse_options(description: str, scales: Sequence[float], arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line; `scales` is the protocol's default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+    add = parser.add_argument
+    add("--data-dir", required=True, help="the dataset's folder")
+    add("--dataset", help="its name, where neither the folder nor the snapshot tells")
+    add("--checkpoint", "--restore-from", required=True, metavar="FILE", help="a snapshot, or the published weights")
+    add("--split", choices=("val", "train"), default="val")
+    add("--input-size", type=size_option, metavar="H,W", help="crop (default: the snapshot's; 473,473 without one)")
+    add("--scales", type=scales_option, default=tuple(scales), metavar="S,S...", help="of the crop, averaged")
+    add("--mirror", action=argparse.BooleanOptionalAction, default=True, help="average with the mirror image")
+    add("--batch-size", type=int, default=8, help="images at once in each process")
+    add("--num-workers", type=int, help="processes that read photographs (default: by the number of cores)")
+    add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    add("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
+    add("--report", metavar="FILE.json", help="write all figures there")
+    add(
+        "--save-predictions",
+        metavar="DIR",
+        help="write label maps there: palette PNGs at photograph size, mapped back by its exact centre",
+    )
+    add("--confusion-picture", metavar="FILE.png", help="draw the confusion matrix")
+    add("--examples", metavar="FILE.png", help=f"draw {EXAMPLES} photographs with label and prediction")
+    options = parser.parse_args(arguments)
+    if options.batch_size < 1:
+        parser.error("--batch-size must be at least 1")
+    return options
+
+
+def run(description: str, scales: Sequence[float], arguments: list[str] | None = None) -> int:
+    """Evaluate by the command line; return the exit status."""
+    logging.basicConfig(format="%(message)s")
+    options = parse_options(description, scales, arguments)
+    try:
+        processes = start_processes(options.device)
+        evaluate_and_report(options, processes)
+    except (CheckpointError, DatasetError, ValueError, OSError) as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        stop_processes()
+    return 0
+
+
+def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> None:
+    """Load, evaluate, print, and write what was asked for."""
+    dataset = load_description(options.data_dir, options.dataset)
+    samples = list_samples(options.data_dir, dataset, options.split)
+    loaded = load_model(options.checkpoint, input_size=options.input_size)
+    check_same_classes(loaded.description, loaded.model.num_classes, dataset, where=f"'{options.checkpoint}'")
+    parser = CropParser(
+        loaded.model.to(processes.device),
+        processes.device,
+        scales=options.scales,
+        mirror=options.mirror,
+        flip_pairs=dataset.flip_pairs,
+        amp=options.amp,
+        cores=max(1, available_cores() // processes.local_world_size),
+    )
+    workers = options.num_workers
+    if workers is None:
+        workers = min(8, max(1, available_cores() // processes.local_world_size))
+    evaluation = evaluate(
+        parser,
+        samples,
+        dataset,
+        processes,
+        crop_size=loaded.model.input_size,
+        batch_size=options.batch_size,
+        num_workers=workers,
+        on_prediction=save_to(options.save_predictions, dataset) if options.save_predictions else None,
+    )
+    if not processes.is_main:
+        return
+    report = evaluation_report(evaluation, dataset.class_names, scales=options.scales, mirror=options.mirror)
+    print(format_report(report), flush=True)
+    if options.report:
+        write_report(report, options.report)
+    if options.examples:
+        save_picture(examples_picture(parser, samples, dataset, loaded.model.input_size), options.examples)
+    if options.confusion_picture:
+        save_picture(confusion_picture(evaluation.confusion.matrix, dataset.class_names), options.confusion_picture)
+
+
+def save_to(folder: str, dataset: DatasetDescription) -> PredictionSink:
+    """Return a function that writes class maps into a folder, by the ids of their samples."""
+
+    def save(sample: Sample, prediction: NDArray[np.uint8]) -> None:
+        path = Path(folder, f"{sample.id}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)  # an id may lie in subfolders
+        save_label(path, prediction, dataset)
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return save
+
+
+def examples_picture(
+    parser: CropParser, samples: Sequence[Sample], dataset: DatasetDescription, crop_size: tuple[int, int]
+) -> Picture:
+    """Draw ten of the samples, evenly spaced over the set: photograph, label, prediction, and the legend."""
+    count = min(EXAMPLES, len(samples))
+    chosen = [samples[i * len(samples) // count] for i in range(count)]
+    colours, cell = palette(dataset.name), (220, 150)
+    rows: list[list[Picture]] = []
+    for i, sample in enumerate(chosen):
+        image, label = read_sample(sample, dataset)
+        prediction = parse_photograph(parser, image, crop_size)
+        row = [
+            fit(np.ascontiguousarray(image[..., ::-1]), cell),
+            fit(colourise(label, colours), cell, smooth=False),
+            fit(colourise(prediction, colours), cell, smooth=False),
+        ]
+        if i % 2:  # two samples side by side
+            rows[-1] += row
+        else:
+            rows.append(row)
+    rows[-1] += [np.full((*cell, 3), 255, dtype=np.uint8)] * (len(rows[0]) - len(rows[-1]))
+    captions = ("photograph", "label", "prediction") * (len(rows[0]) // 3)
+    table = grid(rows, captions)
+    return stack([table, legend(dataset.class_names, colours, table.shape[1])])

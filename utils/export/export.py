@@ -1,0 +1,163 @@
+"""Networks in forms that other programs read: ONNX, a torch.export program, the published layout.
+
+Each file is compared with the network it came from before it gets its name (see `utils.export.verify`).
+"""
+
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from modules.layers import resize
+from networks import CSENet
+from networks.csenet import SMALLEST_SIDE
+from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
+from utils.checkpoint.published_names import to_published
+from utils.checkpoint.snapshots import load_model
+from utils.export.verify import Comparison, Run, check, compare
+from utils.inference.onnx import open_session, run_session
+
+METADATA_FILE = "metadata.json"
+"""The name under which a program carries its metadata (`extra_files` of `torch.export.load`)."""
+
+# 18 is what PyTorch's exporter writes without converting, and what runtimes of the last years read.
+_ONNX_OPSET = 18
+
+
+class ExportError(RuntimeError):
+    """The export is impossible here; the message says why and what to do."""
+
+
+def export(model: CSENet, metadata: NetworkMetadata, output: Path, file_format: str) -> list[Comparison]:
+    """Write a network (in evaluation mode, on the CPU) to `output`, and return how the file was checked.
+
+    `file_format` is a key of FORMATS. ONNX files and programs take normalised images (N, 3, H, W) float32, any number
+    and any size from 65 x 65 (to 32768), and return logits (N, K, ~H/4, ~W/4) or classes (N, H, W) uint8, whichever
+    the metadata say. The published layout is a state dict, each name with `module.` in front.
+
+    An existing file is replaced only by one that passed the check. Raises ExportError where a package is missing,
+    PyTorch's exporter fails or the network does not fit the format, and VerificationError for a file that computes
+    something else; then nothing is left behind.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
+    try:
+        run = FORMATS[file_format](model, metadata, partial)
+        comparisons = compare(model, run, model.input_size, classes=metadata.result == "classes")
+        check(comparisons, str(output))
+        os.replace(partial, output)
+    finally:
+        partial.unlink(missing_ok=True)
+    return comparisons
+
+
+def write_onnx(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
+    """Write an ONNX file, and return what runs it."""
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        raise ExportError(f'ONNX needs {" and ".join(missing)}; install it with: pip install -e ".[export]"')
+    program = capture(model, metadata)
+    with _exporter():
+        converted = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=["images"],
+            output_names=[metadata.result],
+            dynamic_shapes=_any_size(),  # again, for the names of the sizes
+            opset_version=_ONNX_OPSET,
+            verbose=False,
+        )
+    assert converted is not None  # it is for the exporter of old, dynamo=False
+    converted.model.metadata_props.update(metadata_entries(metadata))
+    converted.save(path)
+    session = open_session(path)
+    return lambda images: run_session(session, images)
+
+
+def write_program(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
+    """Write a torch.export program, and return what runs it."""
+    program = capture(model, metadata)
+    with _exporter():
+        torch.export.save(program, path, extra_files={METADATA_FILE: json.dumps(metadata_entries(metadata))})
+        run: Run = torch.export.load(path).module()
+    return run
+
+
+def write_published(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
+    """Write the published layout, and return what runs it."""
+    if model.depth != 101:
+        raise ExportError(f"the published network has a backbone of depth 101, this one of depth {model.depth}")
+    if metadata.result == "classes":
+        raise ExportError("the published layout holds weights; that the network ends in classes cannot be said in it")
+    state = {f"module.{name}": tensor for name, tensor in to_published(model.state_dict()).items()}
+    torch.save(state, path)
+    loaded = load_model(path, input_size=model.input_size).model
+    return lambda images: loaded(images).final
+
+
+FORMATS = {"onnx": write_onnx, "torch": write_program, "published": write_published}
+
+
+class _Logits(nn.Module):
+    """Only what predictions need of the network: the final logits."""
+
+    def __init__(self, model: CSENet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4)."""
+        logits: Tensor = self.model(images).final
+        return logits
+
+
+class _Classes(_Logits):
+    """The class of each pixel."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to class indices (N, H, W) uint8."""
+        return resize(super().forward(images), images.shape[-2:]).argmax(dim=1).to(torch.uint8)
+
+
+def capture(model: CSENet, metadata: NetworkMetadata) -> ExportedProgram:
+    """Trace a network as a program for any number of images of any size, with the result that the metadata say."""
+    network = (_Classes if metadata.result == "classes" else _Logits)(model).eval()
+    example = torch.zeros(2, 3, 97, 130)  # one image, or equal sides, would count as the only possible case
+    with _exporter():
+        return torch.export.export(network, (example,), dynamic_shapes=_any_size(), strict=False)
+
+
+def _any_size() -> tuple[dict[int, Dim]]:
+    most = 2**15  # PyTorch 2.10 fails without a limit
+    sides = {2: Dim("height", min=SMALLEST_SIDE, max=most), 3: Dim("width", min=SMALLEST_SIDE, max=most)}
+    return ({0: Dim("batch", min=1, max=most), **sides},)
+
+
+@contextlib.contextmanager
+def _exporter() -> Iterator[None]:
+    """Keep to itself what PyTorch's exporter says about its own inner life, and raise ExportError where it fails."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except OSError:
+        raise
+    except Exception as error:  # of many classes, most of them private
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"PyTorch {torch.__version__} cannot export this network ({reason[:200]}); exporting needs "
+            "PyTorch 2.9 or newer, and is tested up to 2.15"
+        ) from error
+    finally:
+        logger.setLevel(level)

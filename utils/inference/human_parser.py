@@ -1,0 +1,292 @@
+"""Human parsing for people who want results: pictures of any kind and size in, class maps of their own size out."""
+
+import itertools
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataset import IGNORE_LABEL
+from dataset.descriptions import DatasetDescription
+from dataset.geometry import affine_matrix, back_to_picture, crop_box, warp_image
+from utils.checkpoint.classes import find_description, settle_description
+from utils.checkpoint.snapshots import load_model
+from utils.colours import palette
+from utils.distributed import choose_device
+from utils.inference.crop_parser import AMP_DTYPES, CropParser
+from utils.inference.inputs import Boxes, PictureLike, Region, pixel_regions, rgb_picture, whole_picture
+
+ClassMap = NDArray[np.uint8]
+LogitsSize = Literal["network", "picture"]
+
+
+class Prediction(NamedTuple):
+    """What the network says about one picture of (H, W)."""
+
+    classes: ClassMap
+    """(H, W) class indices."""
+    logits: NDArray[np.float16] | None
+    """(K, H, W) or (K, h, w), where they were asked for."""
+
+
+class CropEngine(Protocol):
+    """What parses crops: `CropParser` with PyTorch, or `utils.inference.onnx.OnnxCropParser` with onnxruntime."""
+
+    device: torch.device
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Map BGR crops (N, 3, h, w) uint8 to logits (N, K, h, w) float32."""
+
+    def classes(self, images: Tensor) -> Tensor:
+        """Map BGR crops (N, 3, h, w) uint8 to class maps (N, h, w) uint8."""
+
+    def with_options(self, *, scales: Sequence[float], mirror: bool) -> "CropEngine":
+        """Return an engine with other test-time augmentation, which shares this one's network."""
+
+
+class _Batch(NamedTuple):
+    """Crops of several pictures, (n, 3, h, w) uint8 BGR, and where in which picture of what size each belongs."""
+
+    crops: Tensor
+    sizes: list[tuple[int, int]]
+    regions: list[list[Region]]
+
+
+class HumanParser:
+    """Parse people in pictures, exactly as the evaluation does.
+
+    A picture is a path, a file's bytes, a binary file, a PIL image, or a NumPy array (H, W, 3) uint8 **RGB**, of any
+    size. All but arrays are turned upright as their EXIF orientation says, and class maps are those of the upright
+    picture. Transparency is dropped: the stored colours count, as in training.
+
+        parser = HumanParser.from_checkpoint("snapshots/LIP_epoch_Best.pth")
+        classes = parser.predict("photo.jpg")            # (H, W) uint8
+        parser.class_names[classes[y, x]]
+
+    One parser may be used from several threads; they take turns at the network.
+
+    Attributes:
+        description: the classes: `class_names`, `flip_pairs`, `num_classes`, also directly on the parser.
+        palette: (256, 3) uint8 RGB, a colour for each class.
+        input_size: (height, width) of the crop that every picture is fitted into.
+        device: where the network computes.
+    """
+
+    def __init__(self, engine: CropEngine, description: DatasetDescription, input_size: tuple[int, int]) -> None:
+        self.description = description
+        self.class_names = description.class_names
+        self.flip_pairs = description.flip_pairs
+        self.num_classes = description.num_classes
+        self.palette = palette(description.name)
+        self.input_size = input_size
+        self.device = engine.device
+        self._engine = engine
+        # PyTorch's number of threads, which the CPU engine sets, is partly one setting for the whole process.
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | os.PathLike[str],
+        device: str | torch.device | None = None,
+        amp: str | None = None,
+        *,
+        input_size: tuple[int, int] | None = None,
+        description: DatasetDescription | str | os.PathLike[str] | None = None,
+    ) -> "HumanParser":
+        """Load a network from any layout `load_weights` accepts that holds a whole one, or an ONNX file.
+
+        Args:
+            device: "cpu", "cuda", "cuda:1", "mps"; default, a CUDA GPU where there is one.
+            amp: "off" (default), "bf16" or "fp16".
+            input_size: (height, width) the network was trained with. Snapshots and ONNX files say it; the published
+                layout does not and is taken for 473 x 473.
+            description: the classes: a description, the name of a built-in dataset, or the path of a `dataset.json`.
+                Snapshots and ONNX files say them; of other files, those with 20 classes are taken for LIP's, and the
+                classes of the rest are called "class 0", "class 1", ... unless you say what they are.
+
+        Raises CheckpointError for files that are no such network; ValueError for a device that is not there and for a
+        description of another number of classes.
+        """
+        if amp not in (None, *AMP_DTYPES):
+            raise ValueError(f"amp is {amp!r}; it must be one of {', '.join(AMP_DTYPES)}")
+        if Path(path).suffix.lower() == ".onnx":
+            return cls._from_onnx(path, device, amp, input_size, description)
+        named = find_description(description)
+        chosen = choose_device(None if device is None else str(device))
+        model, own, _ = load_model(path, input_size=input_size)
+        classes = settle_description(named, own, model.num_classes, where=f"'{os.fspath(path)}'")
+        engine = CropParser(model.to(chosen), chosen, flip_pairs=classes.flip_pairs, amp=amp or "off")
+        return cls(engine, classes, model.input_size)
+
+    @classmethod
+    def _from_onnx(
+        cls, path: str | os.PathLike[str], device: object, amp: str | None, input_size: object, description: object
+    ) -> "HumanParser":
+        if str(device or "cpu") != "cpu" or amp not in (None, "off"):
+            raise ValueError(
+                f"'{os.fspath(path)}': ONNX files run on the CPU in full precision; leave device and amp out"
+            )
+        if input_size is not None or description is not None:
+            raise ValueError(f"'{os.fspath(path)}' says its input size and classes itself; leave them out")
+        from utils.inference.onnx import OnnxCropParser  # here, because onnxruntime is an extra
+
+        engine = OnnxCropParser(path)
+        return cls(engine, engine.description, engine.input_size)
+
+    def predict(
+        self,
+        images: PictureLike | Sequence[PictureLike],
+        *,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = True,
+        batch_size: int = 8,
+        person_boxes: Boxes | Sequence[Boxes | None] | None = None,
+        return_logits: LogitsSize | None = None,
+    ) -> Any:  # four kinds of result; `predict_iter` is the one for type checkers
+        """Return the class map (H, W) uint8 of a picture at its own size, or a list of them for a list or tuple.
+
+        Args:
+            scales: of the crop, averaged; (0.75, 1, 1.25) is the published multi-scale protocol.
+            mirror: average with the mirror image.
+            batch_size: crops that go through the network together.
+            person_boxes: for one picture a list of boxes (x0, y0, x1, y1) in pixels of the upright picture, x1 and y1
+                being the first column and row outside; for a list of pictures a list of such lists, with None for a
+                picture to be parsed whole. What a box cuts out (rounded outwards to whole pixels) is parsed as if it
+                were a picture of its own, and its classes are pasted in the order of the boxes: later ones cover
+                earlier ones, background covers nothing. What no box claims is background (255 if there is no such
+                class).
+            return_logits: return a `Prediction` with the logits, averaged over scales and mirror, float16: "network"
+                gives those of the crop, (K, h, w), of which the class map is the argmax, warped back nearest;
+                "picture" gives them warped back to the picture linearly, (K, H, W), whose argmax may differ from the
+                class map along the borders of classes. Not together with person_boxes.
+
+        Raises ValueError for what is no picture, no box or no scale; DatasetError, one of them, for unreadable files.
+        """
+        single = not isinstance(images, list | tuple)
+        pictures: Any = [images] if single else images
+        boxes: Any = [person_boxes] if single and person_boxes is not None else person_boxes
+        if boxes is not None and len(boxes) != len(pictures):
+            raise ValueError(
+                f"{len(pictures)} pictures came with {len(boxes)} lists of person_boxes; give one list for each picture"
+            )
+        predictions = self.predict_iter(
+            pictures,
+            scales=scales,
+            mirror=mirror,
+            batch_size=batch_size,
+            person_boxes=boxes,
+            return_logits=return_logits,
+        )
+        results = [prediction.classes if return_logits is None else prediction for prediction in predictions]
+        return results[0] if single else results
+
+    def predict_iter(
+        self,
+        images: Iterable[PictureLike],
+        *,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = True,
+        batch_size: int = 8,
+        person_boxes: Iterable[Boxes | None] | None = None,
+        return_logits: LogitsSize | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield the predictions of any number of pictures in their order; see `predict`.
+
+        Takes `batch_size` pictures at a time, holds the crops of two such batches and no more, and so is up to two
+        batches ahead of what it has yielded.
+        """
+        if not scales or min(scales) <= 0:
+            raise ValueError(f"scales are {tuple(scales)}; give at least one, all of them positive")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        if return_logits not in (None, *get_args(LogitsSize)):
+            raise ValueError(f"return_logits is {return_logits!r}; it must be 'network', 'picture' or None")
+        engine = self._engine.with_options(scales=scales, mirror=mirror)
+        boxes = itertools.repeat(None) if person_boxes is None else person_boxes
+        pairs = zip(images, boxes, strict=person_boxes is not None)
+        return self._predict_batches(engine, pairs, batch_size, return_logits)
+
+    def _predict_batches(
+        self,
+        engine: CropEngine,
+        pairs: Iterator[tuple[PictureLike, Boxes | None]],
+        batch_size: int,
+        return_logits: LogitsSize | None,
+    ) -> Iterator[Prediction]:
+        waiting: tuple[_Batch, Tensor, Tensor | None] | None = None
+        while chosen := list(itertools.islice(pairs, batch_size)):
+            if return_logits and any(boxes is not None for _, boxes in chosen):
+                raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
+            batch = self._prepare(chosen)
+            result = self._run(engine, batch.crops.split(batch_size), with_logits=return_logits is not None)
+            # A GPU is now at work on this batch, while the previous one is finished here and the next one prepared.
+            if waiting is not None:
+                yield from self._finish(*waiting, return_logits)
+            waiting = (batch, *result)
+        if waiting is not None:
+            yield from self._finish(*waiting, return_logits)
+
+    def _prepare(self, pairs: Sequence[tuple[PictureLike, Boxes | None]]) -> _Batch:
+        crops, sizes, regions = [], [], []
+        for image, boxes in pairs:
+            picture = rgb_picture(image)
+            size = (picture.shape[0], picture.shape[1])
+            parts = [whole_picture(size)] if boxes is None else pixel_regions(boxes, size)
+            crops += [self._crop(picture[part.rows, part.columns]) for part in parts]
+            sizes.append(size)
+            regions.append(parts)
+        stacked = np.stack(crops) if crops else np.empty((0, *self.input_size, 3), dtype=np.uint8)
+        return _Batch(torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous(), sizes, regions)
+
+    def _crop(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return an RGB picture of any size as a crop (h, w, 3) BGR, warped as for the evaluation."""
+        box = crop_box((picture.shape[0], picture.shape[1]), self.input_size)
+        return warp_image(picture, affine_matrix(box, self.input_size), self.input_size)[..., ::-1]
+
+    def _run(self, engine: CropEngine, crops: Sequence[Tensor], *, with_logits: bool) -> tuple[Tensor, Tensor | None]:
+        """Return class maps (n, h, w) uint8 and, if wanted, logits (n, K, h, w) float32, both on the device."""
+        if len(crops[0]) == 0:  # no boxes in any picture of the batch
+            return torch.empty((0, *self.input_size), dtype=torch.uint8), None
+        with self._lock:
+            if not with_logits:
+                return torch.cat([engine.classes(part) for part in crops]), None
+            logits = torch.cat([engine.logits(part) for part in crops])
+        return logits.argmax(dim=1).to(torch.uint8), logits
+
+    def _finish(
+        self, batch: _Batch, classes: Tensor, logits: Tensor | None, return_logits: LogitsSize | None
+    ) -> Iterator[Prediction]:
+        """Yield the predictions of a batch at the sizes of its pictures."""
+        class_crops = iter(classes.cpu().numpy())
+        logit_crops = itertools.repeat(None) if logits is None else iter(logits.cpu().numpy())
+        for size, regions in zip(batch.sizes, batch.regions, strict=True):
+            painted = np.full(size, 0 if self.description.has_background else IGNORE_LABEL, dtype=np.uint8)
+            for region in regions:
+                self._paste(painted[region.rows, region.columns], next(class_crops))
+            crop = next(logit_crops)
+            if crop is not None and return_logits == "picture":
+                crop = _logits_at_picture(crop, size)
+            yield Prediction(painted, None if crop is None else crop.astype(np.float16))
+
+    def _paste(self, target: ClassMap, crop: ClassMap) -> None:
+        """Paint a parsed crop (h, w) into its region of a class map."""
+        part = back_to_picture(crop, (target.shape[0], target.shape[1]))
+        np.copyto(target, part, where=part != 0 if self.description.has_background else True)
+
+
+def _logits_at_picture(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float16]:
+    """Warp the logits of a crop (K, h, w) to the picture of (H, W): linear, the crop's edge continued outside it."""
+    crop_size = (logits.shape[1], logits.shape[2])
+    inverse = affine_matrix(crop_box(size, crop_size), crop_size, inverse=True)
+    result = np.empty((len(logits), *size), dtype=np.float16)
+    for plane, channel in zip(result, logits, strict=True):
+        plane[:] = cv2.warpAffine(channel, inverse, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return result

@@ -1,0 +1,99 @@
+"""Pictures made of a photograph and its class map: overlay, side by side, cut-out."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset import IGNORE_LABEL
+from dataset.descriptions import DatasetDescription
+from utils.colours import palette
+from utils.pictures.figures import Picture, colourise, legend, overlay
+
+SMALLEST_SIDE = 400
+"""Pictures whose longer side is shorter are shown enlarged, or the legend would dwarf them."""
+
+
+def overlay_picture(
+    picture: Picture,
+    classes: NDArray[np.uint8],
+    description: DatasetDescription,
+    *,
+    shown: Sequence[int] | None = None,
+    opacity: float = 0.6,
+) -> Picture:
+    """Blend a picture (H, W, 3) with its class map (H, W), with a legend of the classes `shown`.
+
+    The default is the classes that occur; videos name them, so that all frames have one size.
+    """
+    picture, classes = _enlarged(picture, classes)
+    blended = overlay(picture, classes, palette(description.name), opacity, clear=clear_class(description))
+    return _with_legend(blended, _shown(classes, description) if shown is None else shown, description)
+
+
+def side_by_side_picture(
+    picture: Picture, classes: NDArray[np.uint8], description: DatasetDescription, *, shown: Sequence[int] | None = None
+) -> Picture:
+    """Put a picture (H, W, 3) and its coloured class map (H, W) next to each other, with a legend as in an overlay."""
+    picture, classes = _enlarged(picture, classes)
+    both = np.concatenate([picture, colourise(classes, palette(description.name))], axis=1)
+    return _with_legend(both, _shown(classes, description) if shown is None else shown, description)
+
+
+def cutout_picture(picture: Picture, classes: NDArray[np.uint8], keep: Sequence[int]) -> NDArray[np.uint8]:
+    """Return (H, W, 4) RGBA: the pixels of the classes `keep`, and the rest transparent (and black)."""
+    kept = np.isin(classes, np.asarray(keep, dtype=np.uint8))[..., None]
+    return np.concatenate([picture * kept, kept * np.uint8(255)], axis=2).astype(np.uint8, copy=False)
+
+
+def clear_class(description: DatasetDescription) -> int:
+    """Return the class index that is nothing: the background, or 255 in datasets without one."""
+    return 0 if description.has_background else IGNORE_LABEL
+
+
+def foreground_classes(description: DatasetDescription) -> list[int]:
+    """Return all class indices but the background's."""
+    return list(range(1 if description.has_background else 0, description.num_classes))
+
+
+def _shown(classes: NDArray[np.uint8], description: DatasetDescription) -> list[int]:
+    present = np.flatnonzero(np.bincount(classes.ravel(), minlength=256))
+    return [int(index) for index in present if index in foreground_classes(description)]
+
+
+def _enlarged(picture: Picture, classes: NDArray[np.uint8]) -> tuple[Picture, NDArray[np.uint8]]:
+    factor = math.ceil(SMALLEST_SIDE / max(classes.shape))
+    if factor <= 1:
+        return picture, classes
+    size = (classes.shape[1] * factor, classes.shape[0] * factor)
+    larger = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(larger, np.uint8), np.asarray(
+        cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST), np.uint8
+    )
+
+
+def _with_legend(picture: Picture, shown: Sequence[int], description: DatasetDescription) -> Picture:
+    """Put a legend beside a picture that is higher than wide, and otherwise, or where it is too long, below."""
+    if not shown:
+        return picture
+    height, width = picture.shape[:2]
+    text_size = max(13, round(math.sqrt(height * width) / 60))
+    names, colours = [description.class_names[index] for index in shown], palette(description.name)[list(shown)]
+    column = legend(names, colours, 0, text_size=text_size)
+    if height > width and column.shape[0] <= height:
+        return _on_white([picture, column], axis=1)
+    return _on_white([picture, legend(names, colours, width, text_size=text_size)], axis=0)
+
+
+def _on_white(pictures: Sequence[Picture], axis: int) -> Picture:
+    """Put pictures one below the other (axis 0) or beside each other (axis 1), on white."""
+    height, width = (max(picture.shape[side] for picture in pictures) for side in (0, 1))
+    padded = []
+    for picture in pictures:
+        size = (picture.shape[0], width) if axis == 0 else (height, picture.shape[1])
+        canvas = np.full((*size, 3), 255, dtype=np.uint8)
+        canvas[: picture.shape[0], : picture.shape[1]] = picture
+        padded.append(canvas)
+    return np.concatenate(padded, axis=axis)

@@ -1,0 +1,50 @@
+"""What TensorBoard shows of a network in training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import default_collate
+
+from dataset.descriptions import DatasetDescription
+from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
+from dataset.layouts import Sample
+from dataset.normalise import normalise
+from dataset.reading import read_sample
+from dataset.targets import edge_targets
+from modules.layers import resize
+from networks import CSENet
+from utils.colours import palette
+from utils.pictures.figures import Picture, colourise, grid
+
+CAPTIONS = ("photograph", "label", "coarse", "body", "final", "edges", "edge label")
+
+
+@torch.inference_mode()
+def training_picture(
+    model: CSENet, samples: Sequence[Sample], description: DatasetDescription, crop_size: tuple[int, int]
+) -> Picture:
+    """Draw a row for each sample: crop, label, the three predictions, predicted and true edges.
+
+    The network must be in evaluation mode.
+    """
+    crops = []
+    for sample in samples:
+        image, label = read_sample(sample, description)
+        matrix = affine_matrix(crop_box(label.shape, crop_size), crop_size)
+        crops.append((warp_image(image, matrix, crop_size), warp_label(label, matrix, crop_size)))
+    images, labels = default_collate(crops)
+    device = next(model.parameters()).device
+    out = model(normalise(images.permute(0, 3, 1, 2).to(device)))
+    predictions = [
+        resize(logits.float(), crop_size).argmax(dim=1) for logits in (out.coarse, out.body, out.final, out.edge)
+    ]
+    coarse, body, final, edges = (prediction.to(torch.uint8).cpu().numpy() for prediction in predictions)
+    true_edges = edge_targets(labels).numpy()
+    colours = palette(description.name)
+    rows = []
+    for i in range(len(samples)):
+        maps = [colourise(classes[i], colours) for classes in (labels.numpy(), coarse, body, final)]
+        lines = [np.repeat(255 * binary[i][..., None], 3, axis=2) for binary in (edges, true_edges)]
+        rows.append([np.ascontiguousarray(crops[i][0][..., ::-1]), *maps, *lines])
+    return grid(rows, CAPTIONS)

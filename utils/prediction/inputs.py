@@ -1,0 +1,184 @@
+"""What a user names on the command line: pictures and videos, with names for their results; classes; boxes."""
+
+import glob
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from dataset.descriptions import DatasetDescription
+from dataset.files import read_text, visible_files
+from utils.inference.inputs import Boxes
+from utils.inference.picture_files import OTHER_SUFFIXES, PICTURE_SUFFIXES
+from utils.pictures.overlays import foreground_classes
+from utils.prediction.names import unique_names
+
+BOXES_FORM = '{"photo.jpg": [[x0, y0, x1, y1], ...], ...}'
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+
+
+class InputError(ValueError):
+    """Nothing can be done with what the user named; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture or video, and what its results are called.
+
+    relative: its path inside the folder that was named, or its file name; always with forward slashes.
+    name: `relative` without the suffix, or longer where that would be another file's name too.
+    """
+
+    path: Path
+    relative: str
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        return self.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+class Found(NamedTuple):
+    """What there is to parse, and what is not parsed: other pictures and videos, and folders that cannot be listed."""
+
+    sources: list[Source]
+    left_out: list[Path]
+    unreadable: list[OSError]
+
+
+class _Matches(NamedTuple):
+    """What one input names: files with their relative paths, those of other formats, errors by folder."""
+
+    files: dict[Path, str]
+    left_out: list[Path]
+    errors: dict[str, OSError]
+
+
+def find_sources(inputs: Sequence[str], skipped: Collection[Path] = ()) -> Found:
+    """Return the pictures and videos that files, folders and glob patterns name, each of them once.
+
+    Folders are searched to any depth for files with the suffixes of pictures and videos, without hidden files and
+    without the folders `skipped`; patterns find folders, and files with these suffixes. A file that is named is taken
+    whatever its suffix. Raises InputError for an input that is, or holds, nothing.
+    """
+    found: dict[Path, str] = {}
+    left_out: dict[Path, None] = {}
+    errors: dict[str, OSError] = {}
+    for text in inputs:
+        matches = _matches(text, skipped)
+        found = matches.files | found
+        left_out |= dict.fromkeys(matches.left_out)
+        errors = matches.errors | errors
+    names = unique_names(found)
+    sources = [Source(path, relative, names[path]) for path, relative in found.items()]
+    return Found(sources, [path for path in left_out if path not in found], list(errors.values()))
+
+
+def counted_suffixes(paths: Sequence[Path]) -> str:
+    """Return how many files there are of each suffix: "12 .cr2, 1 .psd"."""
+    counts = Counter(path.suffix.lower() for path in paths)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+
+
+def _matches(text: str, skipped: Collection[Path]) -> _Matches:
+    errors: dict[str, OSError] = {}
+    exists = os.path.exists(text)
+    if exists and not os.path.isdir(text):
+        return _Matches({Path(os.path.abspath(text)): Path(text).name}, [], errors)
+    roots = [Path(text)] if exists else _fitting(text, errors)
+    listed = {Path(os.path.abspath(path)): name for root in roots for path, name in _walk(root, skipped, errors)}
+    files = {path: name for path, name in listed.items() if path.suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES}
+    left_out = [path for path in listed if path.suffix.lower() in OTHER_SUFFIXES]
+    if files:
+        return _Matches(files, left_out, errors)
+    if exists or any(root.is_dir() for root in roots):
+        message = f"--input '{text}' holds no picture or video ({' '.join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)})"
+    else:
+        message = f"--input '{text}': there is no such file or folder, and no picture fits it as a pattern"
+    if left_out:
+        message += f"; {counted_suffixes(left_out)} are of formats that are not read"
+    raise InputError(message + "".join(f"; {folder}: {error.strerror}" for folder, error in errors.items()))
+
+
+def _fitting(pattern: str, errors: dict[str, OSError]) -> list[Path]:
+    """Return the folders and files which a pattern describes.
+
+    `errors` gets those of the folders that cannot be searched for it, over which `glob` passes in silence.
+    """
+    try:
+        os.stat(pattern)
+    except PermissionError as error:
+        errors[os.path.abspath(pattern)] = error
+    except OSError:
+        pass
+    for folder in _searched(Path(pattern)):
+        try:
+            os.scandir(folder).close()
+        except OSError as error:
+            errors.setdefault(os.path.abspath(folder), error)
+    return [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+
+
+def _searched(pattern: Path) -> Iterator[str]:
+    """Yield the folders that `glob` must list to find what fits a pattern."""
+    for index, part in enumerate(pattern.parts):
+        if glob.has_magic(part):
+            start = Path(*pattern.parts[: index + 1 if part == "**" else index])
+            yield from (str(Path(folder)) for folder in glob.glob(f"{start}/", recursive=True))
+
+
+def _walk(path: Path, skipped: Collection[Path], errors: dict[str, OSError]) -> Iterator[tuple[Path, str]]:
+    """Yield a file, or the visible files in a folder in the order of their names, with relative paths.
+
+    `errors` gets those of the folders that cannot be listed.
+    """
+    if not path.is_dir():
+        yield path, path.name
+        return
+
+    def note(error: OSError) -> None:
+        errors.setdefault(os.path.abspath(error.filename), error)
+
+    for name in visible_files(path, on_unreadable=note, skipped=skipped):
+        yield path / name, name
+
+
+def kept_classes(names: Sequence[str] | None, description: DatasetDescription) -> list[int]:
+    """Return the class indices that --keep names, in whatever capitals or as numbers."""
+    if names is None:
+        return foreground_classes(description)
+    known = {name.casefold(): index for index, name in enumerate(description.class_names)}
+    known |= {str(index): index for index in range(description.num_classes)}
+    unknown = [name for name in names if name.casefold() not in known]
+    if unknown:
+        raise InputError(
+            f"--keep: there is no class {', '.join(map(repr, unknown))}; the classes are "
+            + ", ".join(f"{index} {name}" for index, name in enumerate(description.class_names))
+        )
+    return [known[name.casefold()] for name in names]
+
+
+def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
+    """Return the person boxes in a JSON file by `Source.relative`; say which entries belong to no picture."""
+    try:
+        boxes = json.loads(read_text(file))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--boxes '{file}' cannot be read as JSON ({error})") from error
+    if not isinstance(boxes, dict):
+        raise InputError(f"--boxes '{file}' must hold {BOXES_FORM}")
+    for name, entry in boxes.items():
+        if not isinstance(entry, list) or not all(isinstance(box, list) and len(box) == 4 for box in entry):
+            raise InputError(
+                f"--boxes '{file}': {name!r} has {json.dumps(entry)[:80]}, which is no list of boxes; the file must "
+                f"hold {BOXES_FORM}, even a single box in a list"
+            )
+    strangers = sorted(boxes.keys() - {source.relative for source in sources})
+    if len(strangers) == len(boxes):
+        raise InputError(f"--boxes '{file}' names none of the pictures; its first entry is {[*strangers, None][0]!r}")
+    if strangers:
+        print(f"--boxes: {len(strangers)} entries belong to no picture, such as '{strangers[0]}'", file=sys.stderr)
+    return boxes

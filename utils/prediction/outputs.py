@@ -1,0 +1,165 @@
+"""The files that `predict.py` writes: one folder for each kind of result, in it the tree of the inputs."""
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dataset.descriptions import DatasetDescription
+from dataset.geometry import affine_matrix, crop_box
+from utils.colours import palette
+from utils.files import whole_file
+from utils.inference.human_parser import Prediction
+from utils.pictures.figures import Picture
+from utils.pictures.overlays import cutout_picture, overlay_picture, side_by_side_picture
+from utils.prediction.record import Options
+
+SUFFIXES = {
+    "masks": ".png",
+    "overlay": ".jpg",
+    "side_by_side": ".jpg",
+    "cutout": ".png",
+    "json": ".json",
+    "logits": ".npz",
+}
+"""The kinds of results, which are the folders' names, and their files' suffixes."""
+
+VIDEO_SUFFIX = ".mp4"
+RESULT_SUFFIXES = (*SUFFIXES.values(), VIDEO_SUFFIX)
+
+
+@dataclass(frozen=True)
+class PictureOutputs:
+    """Where the results of pictures go, and which ones are wanted.
+
+    kinds: of `SUFFIXES`; "masks" is the class map itself, a PNG whose values are the class indices.
+    own_options: by kind, the options that matter to it alone.
+    """
+
+    folder: Path
+    kinds: tuple[str, ...] = ("masks",)
+    own_options: Mapping[str, Options] = field(default_factory=dict)
+
+    def path(self, kind: str, name: str) -> Path:
+        """Return the file for one kind of result of the picture called `name` (which may have folders)."""
+        return self.folder / kind / f"{name}{SUFFIXES[kind]}"
+
+    def results(self, name: str) -> dict[str, Options]:
+        """Return the paths inside the folder of what is wanted of a picture, with the options of each alone."""
+        return {
+            self.path(kind, name).relative_to(self.folder).as_posix(): self.own_options.get(kind, {})
+            for kind in self.kinds
+        }
+
+    def complete(self, name: str) -> bool:
+        """Return whether everything that is wanted of a picture is there."""
+        return all(os.path.isfile(self.path(kind, name)) for kind in self.kinds)  # no error for impossible names
+
+
+class PictureWriter:
+    """Write what is wanted of parsed pictures; each file appears whole or not at all.
+
+    Args:
+        keep: class indices that stay in a cut-out.
+        mask_format: palette, or index for plain 8-bit gray.
+    """
+
+    def __init__(
+        self,
+        outputs: PictureOutputs,
+        description: DatasetDescription,
+        keep: Sequence[int],
+        mask_format: str = "palette",
+    ) -> None:
+        self.outputs = outputs
+        self.description = description
+        self.keep = keep
+        self.mask_format = mask_format
+
+    def write(self, name: str, picture: Picture, prediction: Prediction) -> None:
+        """Write the results of a picture (H, W, 3) RGB; raises OSError where the disk does not take them."""
+        classes, description = prediction.classes, self.description
+        save: dict[str, Callable[[IO[bytes]], object]] = {
+            "masks": lambda file: _save_picture(mask_picture(classes, description, self.mask_format), file),
+            "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, description), file),
+            "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, description), file),
+            "cutout": lambda file: _save_picture(Image.fromarray(cutout_picture(picture, classes, self.keep)), file),
+            "json": lambda file: file.write(json_text(summary(classes, description))),
+            "logits": lambda file: _save_logits(prediction, description, file),
+        }
+        for kind in self.outputs.kinds:
+            with whole_file(self.outputs.path(kind, name)) as file:
+                save[kind](file)
+
+
+def mask_picture(classes: NDArray[np.uint8], description: DatasetDescription, mask_format: str) -> Image.Image:
+    """Return a class map (H, W) as a picture whose values are the class indices: gray (index), or with a palette."""
+    return Image.fromarray(classes) if mask_format == "index" else palette_picture(classes, description)
+
+
+def palette_picture(classes: NDArray[np.uint8], description: DatasetDescription) -> Image.Image:
+    """Return a class map (H, W) as a palette picture: its values are the class indices, its colours the dataset's."""
+    picture = Image.fromarray(classes)
+    picture.putpalette(palette(description.name).tobytes())
+    return picture
+
+
+def summary(classes: NDArray[np.uint8], description: DatasetDescription) -> dict[str, Any]:
+    """Return a picture's size and its classes, background included, as plain JSON types.
+
+    Each class that occurs comes with its number of pixels, its percentage of the picture, and its bounding box
+    [x0, y0, x1, y1], of which x1 and y1 are the first column and row outside.
+    """
+    found = []
+    counts = np.bincount(classes.ravel(), minlength=256)[: description.num_classes]
+    for index in np.flatnonzero(counts):
+        x, y, width, height = cv2.boundingRect((classes == index).astype(np.uint8))
+        found.append(
+            {
+                "index": int(index),
+                "name": description.class_names[index],
+                "pixels": int(counts[index]),
+                "percent": round(100 * float(counts[index]) / classes.size, 4),
+                "box": [x, y, x + width, y + height],
+            }
+        )
+    return {"height": classes.shape[0], "width": classes.shape[1], "classes": found}
+
+
+def json_text(values: Any) -> bytes:
+    """Return JSON for people and programs."""
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _save_jpeg(picture: Picture, file: IO[bytes]) -> None:
+    _save_picture(Image.fromarray(picture), file, "JPEG", quality=92, subsampling=0)
+
+
+def _save_picture(picture: Image.Image, file: IO[bytes], file_format: str = "PNG", **options: Any) -> None:
+    """Write a picture's file at one go: where Pillow itself writes to a disk that is full, it may say nothing."""
+    content = io.BytesIO()
+    picture.save(content, file_format, **options)
+    file.write(content.getbuffer())
+
+
+def _save_logits(prediction: Prediction, description: DatasetDescription, file: IO[bytes]) -> None:
+    """Write logits, class names, the picture's size, and the matrix from the logits' coordinates to the picture's."""
+    assert prediction.logits is not None
+    size, shape = prediction.classes.shape, prediction.logits.shape[1:]
+    identity = np.eye(2, 3)
+    matrix = identity if shape == size else affine_matrix(crop_box(size, shape), shape, inverse=True)
+    np.savez(
+        file,
+        logits=prediction.logits,
+        class_names=np.array(description.class_names),
+        picture_size=np.array(size),
+        to_picture=matrix,
+    )

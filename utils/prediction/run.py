@@ -1,0 +1,287 @@
+"""Runs over many pictures and over videos: reading, network and writing at the same time, in bounded memory."""
+
+import errno
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.background import WorkBehind, run_ahead, split
+from utils.inference.human_parser import HumanParser, LogitsSize, Prediction
+from utils.inference.inputs import Boxes, pixel_regions, rgb_picture
+from utils.pictures.figures import Picture
+from utils.pictures.overlays import foreground_classes, overlay_picture, side_by_side_picture
+from utils.prediction.inputs import Source
+from utils.prediction.names import FRAMES_SUFFIX
+from utils.prediction.outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
+from utils.prediction.record import Fingerprint, Options, PredictionRecord, fingerprint
+from utils.prediction.video import VideoError, VideoReader, VideoWriter, count_frames
+from utils.progress import Progress
+
+NAME_ERRORS = (
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+)
+"""Errors of writing that are about the name of one file; others, such as those of a full disk, concern all."""
+VIDEO_KINDS = {"overlay": overlay_picture, "side_by_side": side_by_side_picture}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParseOptions:
+    """How the network is used; see `HumanParser.predict`. `workers` threads read, and as many write."""
+
+    scales: Sequence[float] = (1.0,)
+    mirror: bool = True
+    batch_size: int = 8
+    return_logits: LogitsSize | None = None
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class VideoOutputs:
+    """Which videos are made of a video, and whether each frame also gets the results of a picture."""
+
+    folder: Path
+    kinds: tuple[str, ...] = ("overlay",)
+    each_frame: PictureOutputs | None = None
+
+    def path(self, kind: str, name: str) -> Path:
+        """Return where the video of a kind, a key of `VIDEO_KINDS`, goes."""
+        return self.folder / kind / f"{name}{VIDEO_SUFFIX}"
+
+    def results(self, name: str) -> dict[str, Options]:
+        """Return the paths inside the folder of what is wanted of a video, with the options of each alone.
+
+        The results of all frames are one: their folder.
+        """
+        paths = (self.path(kind, name) for kind in self.kinds)
+        results: dict[str, Options] = {path.relative_to(self.folder).as_posix(): {} for path in paths}
+        if self.each_frame is not None:
+            own = self.each_frame.own_options
+            results |= {f"{kind}/{frames_folder(name)}": own.get(kind, {}) for kind in self.each_frame.kinds}
+        return results
+
+    def complete(self, name: str) -> bool:
+        """Return whether everything that is wanted of a video is there."""
+        if not all(os.path.isfile(self.path(kind, name)) for kind in self.kinds):
+            return False
+        frames = range(count_frames(self.path(self.kinds[0], name))) if self.each_frame else ()
+        return all(self.each_frame.complete(frame_name(name, index)) for index in frames if self.each_frame)
+
+    def remove_frames(self, name: str, first: int) -> None:
+        """Remove the results of frames from the index `first` on: those of a longer video that had this name."""
+        if self.each_frame is not None:
+            for kind in self.each_frame.kinds:
+                paths = (self.each_frame.path(kind, frame_name(name, index)) for index in itertools.count(first))
+                for path in itertools.takewhile(Path.is_file, paths):
+                    path.unlink()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made of a picture or video.
+
+    options: those that matter to all of its results, for `PredictionRecord`.
+    boxes: the person boxes in a picture; None where it is parsed whole.
+    """
+
+    source: Source
+    outputs: PictureOutputs | VideoOutputs
+    options: Options
+    boxes: Boxes | None = None
+
+    @property
+    def results(self) -> dict[str, Options]:
+        """The paths of its results inside the output folder, with the options that matter to each alone."""
+        return self.outputs.results(self.source.name)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a file for each result."""
+        return self.outputs.complete(self.source.name)
+
+
+class Failure(NamedTuple):
+    """A file without a (whole) result, and why."""
+
+    path: Path
+    reason: str
+
+
+class _Item(NamedTuple):
+    """A picture that has been read."""
+
+    job: Job
+    content: Fingerprint
+    picture: Picture
+
+
+def parse_pictures(
+    parser: HumanParser,
+    jobs: Sequence[Job],
+    writer: PictureWriter,
+    record: PredictionRecord,
+    options: ParseOptions,
+    *,
+    shown: Progress,
+) -> list[Failure]:
+    """Parse pictures, write their results and note what they were made from; return which could not be read or named.
+
+    Raises OSError where results cannot be written whatever their names.
+    """
+    failures: list[Failure] = []
+
+    def readable(items: Iterator[_Item | Failure]) -> Iterator[_Item]:
+        for item in items:
+            if isinstance(item, Failure):
+                failures.append(item)
+                shown.advance()
+            else:
+                yield item
+
+    def write(item: _Item, prediction: Prediction) -> None:
+        job = item.job
+        try:
+            record.forget(job.source.path, job.results)
+            writer.write(job.source.name, item.picture, prediction)
+            record.add(job.source.path, item.content, job.results, job.options)
+        except OSError as error:
+            failures.append(_refused_name(job.source.path, error))
+
+    with (
+        run_ahead(
+            (partial(_read, job) for job in jobs), workers=options.workers, depth=options.batch_size + options.workers
+        ) as items,
+        WorkBehind(workers=options.workers, depth=2 * options.workers) as behind,
+    ):
+        # One pass over the pictures, seen three times, the last time when the network is done with them.
+        kept, pictures, person_boxes = split(readable(items), 3)
+        predictions = parser.predict_iter(
+            (item.picture for item in pictures),
+            scales=options.scales,
+            mirror=options.mirror,
+            batch_size=options.batch_size,
+            person_boxes=(item.job.boxes for item in person_boxes),
+            return_logits=options.return_logits,
+        )
+        for item, prediction in zip(kept, predictions, strict=True):
+            behind.submit(write, item, prediction)
+            shown.advance()
+    return failures
+
+
+def _read(job: Job) -> _Item | Failure:
+    path = job.source.path
+    try:
+        content = fingerprint(path)  # before its pixels: if it is replaced between the two, the next run sees that
+        picture = rgb_picture(path)
+        if job.boxes is not None:
+            pixel_regions(job.boxes, (picture.shape[0], picture.shape[1]))  # raises for what the parser would refuse
+    except OSError as error:
+        return Failure(path, f"{path}: cannot be read ({error.strerror or error})")
+    except (ValueError, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+        return Failure(path, reason if str(path) in reason else f"{path}: {reason}")
+    return _Item(job, content, picture)
+
+
+def _refused_name(path: Path, error: OSError) -> Failure:
+    """Return a disk's refusal of the name of a result as the failure of its input; raise any other error again."""
+    if error.errno not in NAME_ERRORS:
+        raise error
+    return Failure(path, f"{path}: its result '{error.filename}' cannot be written ({error.strerror})")
+
+
+def parse_video(
+    parser: HumanParser,
+    job: Job,
+    outputs: VideoOutputs,
+    writer: PictureWriter,
+    record: PredictionRecord,
+    options: ParseOptions,
+) -> Failure | None:
+    """Parse a video frame by frame, write its results and note what they were made from.
+
+    Returns what is wrong with a video that cannot be read, or not to its end (what was read then counts), and with the
+    names of its results. Raises OSError where results cannot be written whatever their names.
+    """
+    source = job.source
+    try:
+        content = fingerprint(source.path)
+    except OSError as error:
+        return Failure(source.path, f"{source.path}: cannot be read ({error.strerror})")
+    try:
+        record.forget(source.path, job.results)
+        done, promised = _parse_frames(parser, source, outputs, writer, options)
+    except VideoError as error:
+        return Failure(source.path, str(error))
+    except OSError as error:
+        return _refused_name(source.path, error)
+    if done == 0:
+        return Failure(source.path, f"{source.path}: no frame of this video can be decoded")
+    outputs.remove_frames(source.name, done)
+    record.add(source.path, content, job.results, job.options)
+    if done < 0.95 * promised:  # some formats only estimate the count
+        return Failure(source.path, f"{source.path}: ends after {done} of about {promised} frames")
+    return None
+
+
+def _parse_frames(
+    parser: HumanParser, source: Source, outputs: VideoOutputs, writer: PictureWriter, options: ParseOptions
+) -> tuple[int, int]:
+    """Parse frames in batches, write videos with their rate; return how many there were, and the header's promise.
+
+    `writer` is for single frames.
+    """
+    shown = foreground_classes(parser.description)
+
+    def write(index: int, frame: Picture, prediction: Prediction) -> None:
+        for kind, video in videos.items():
+            video.write(VIDEO_KINDS[kind](frame, prediction.classes, parser.description, shown=shown))
+        if outputs.each_frame is not None:
+            writer.write(frame_name(source.name, index), frame, prediction)
+
+    done = 0
+    with ExitStack() as stack:
+        reader = stack.enter_context(VideoReader(source.path))
+        frames = stack.enter_context(run_ahead(itertools.repeat(reader.read), workers=1, depth=2 * options.batch_size))
+        videos = {
+            kind: stack.enter_context(VideoWriter(outputs.path(kind, source.name), reader.frame_rate))
+            for kind in outputs.kinds
+        }
+        shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
+        behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
+        kept, pictures = split(_until_none(frames), 2)
+        predictions = parser.predict_iter(
+            pictures,
+            scales=options.scales,
+            mirror=options.mirror,
+            batch_size=options.batch_size,
+            return_logits=options.return_logits,
+        )
+        for frame, prediction in zip(kept, predictions, strict=True):
+            behind.submit(write, done, frame, prediction)
+            done += 1
+            shown_progress.advance()
+    return done, reader.frame_count
+
+
+def frames_folder(video_name: str) -> str:
+    """Return where the results of single frames go, inside the folder of their kind."""
+    return f"{video_name}{FRAMES_SUFFIX}"
+
+
+def frame_name(video_name: str, index: int) -> str:
+    """Return what the results of a single frame are called."""
+    return f"{frames_folder(video_name)}/{index:06d}"
+
+
+def _until_none(frames: Iterator[Picture | None]) -> Iterator[Picture]:
+    for frame in frames:
+        if frame is None:
+            return
+        yield frame

@@ -1,0 +1,312 @@
+"""The web page of `app.py`: pictures in, overlay, legend and downloads out. Importing it needs gradio."""
+
+import html
+import itertools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+import torch
+from PIL import Image
+
+from dataset.people import draw_person
+from utils.inference import HumanParser
+from utils.web.results import KINDS, Parsed, download, legend_rows, scene
+from utils.web.upload import Limits, UploadError, formats_text, read_upload
+
+TITLE = "CSENet human parsing"
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
+OPACITY = 0.6
+EXAMPLE_SEEDS = (35, 8, 11, 16, 18)
+EXAMPLE_SIZE = (480, 320)
+FORGET_AFTER = 3600
+"""Seconds after which uploaded and downloaded files, and what was parsed of them, are removed."""
+
+_FOLDER = Path(__file__).parent
+_VIEW_HTML = """\
+<figure hidden>
+  <img alt="the parsed picture">
+  <canvas></canvas>
+  <div class="class-label" hidden><span></span><span></span></div>
+</figure>
+<p class="note" data-empty="Choose a picture, or one of the examples, and its classes appear here."></p>
+"""
+_LEGEND_HTML = """\
+<div class="classes" role="group" aria-label="classes"></div>
+<div class="tools" hidden>
+  <button type="button" class="all">show all</button><button type="button" class="none">show none</button>
+</div>
+"""
+_SEND_OPACITY = "(value) => document.dispatchEvent(new CustomEvent('parsing:opacity', { detail: value }))"
+_SAVE_FILE = """(file) => {
+  if (!file) return;
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.orig_name || file.path.split(/[\\\\/]/).pop();
+  link.click();
+}"""
+
+
+class Upload(NamedTuple):
+    """A file as it came."""
+
+    path: str
+    name: str
+
+
+class WebPage:
+    """What the page does, one method an event; `build` wires them to what people see.
+
+    Args:
+        checkpoint: the file the parser comes from, to be shown.
+    """
+
+    def __init__(self, parser: HumanParser, checkpoint: str, limits: Limits) -> None:
+        self.parser = parser
+        self.checkpoint = checkpoint
+        self.limits = limits
+        self._numbers = itertools.count(1)
+
+    def build(self, examples: Sequence[Path]) -> gr.Blocks:
+        """Return the page, with example pictures from files."""
+        with gr.Blocks(
+            title=TITLE, analytics_enabled=False, delete_cache=(FORGET_AFTER // 4, FORGET_AFTER), fill_width=False
+        ) as page:
+            gr.Markdown(f"# {TITLE}\n{self.status()}", elem_id="status")
+            parsed = gr.State(time_to_live=FORGET_AFTER)
+            with gr.Row():
+                with gr.Column(scale=2, min_width=320):
+                    upload = self._input(examples)
+                with gr.Column(scale=3, min_width=320):
+                    view, legend = _view_and_legend()
+                    opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity")
+                    scales, mirror = _accuracy()
+                    buttons = _download_buttons()
+            opacity.input(None, opacity, None, js=_SEND_OPACITY, api_visibility="private")
+            shared: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
+            outputs = [parsed, view, legend]
+            upload.change(self.parse_upload, [upload, scales, mirror], outputs, show_progress_on=view, **shared)
+            gr.on(
+                [scales.change, mirror.change],
+                self.parse_again,
+                [parsed, legend, scales, mirror],
+                outputs,
+                trigger_mode="always_last",
+                show_progress_on=view,
+                **shared,
+            )
+            self._connect_downloads(buttons, [parsed, legend, opacity])
+        return page
+
+    def status(self) -> str:
+        """Return what is loaded where, as Markdown."""
+        device = self.parser.device
+        where = f"{torch.cuda.get_device_name(device)} (`{device}`)" if device.type == "cuda" else f"`{device}`"
+        name, height, width = self.parser.description.name, *self.parser.input_size
+        return (
+            f"Checkpoint `{self.checkpoint}` with the {self.parser.num_classes} classes of `{name}`, "
+            f"input {height} × {width}, on {where}"
+        )
+
+    def parse_upload(
+        self, upload: Upload | None, scales: Sequence[float], mirror: bool
+    ) -> tuple[Parsed | None, dict[str, Any], dict[str, Any]]:
+        """Parse a new picture; return what is kept of it, and the values of view and legend."""
+        if upload is None:
+            return _nothing("")
+        try:
+            picture = read_upload(upload.path, upload.name, self.limits)
+            classes = self.parser.predict(picture, scales=_checked_scales(scales), mirror=mirror)
+        except (UploadError, torch.OutOfMemoryError) as error:
+            return _nothing(_warn(error))
+        parsed = Parsed(Path(upload.name).stem, picture, classes)
+        return self._results(parsed, hidden=[])
+
+    def parse_again(
+        self, parsed: Parsed | None, legend: dict[str, Any] | None, scales: Sequence[float], mirror: bool
+    ) -> Any:
+        """Parse the same picture with other test-time augmentation; classes that were switched off stay so."""
+        if parsed is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        try:
+            classes = self.parser.predict(parsed.picture, scales=_checked_scales(scales), mirror=mirror)
+        except (UploadError, torch.OutOfMemoryError) as error:
+            _warn(error)
+            return gr.skip(), gr.skip(), gr.skip()
+        rows, shown = (legend or {}).get("rows", []), self.shown(legend)
+        hidden = [row["index"] for row in rows if row["index"] not in shown]
+        return self._results(Parsed(parsed.name, parsed.picture, classes), hidden)
+
+    def make_file(self, kind: str, parsed: Parsed | None, legend: dict[str, Any] | None, opacity: float) -> str | None:
+        """Return the path of a download of one of `KINDS`, in Gradio's own folder, which is cleared regularly."""
+        if parsed is None:
+            gr.Warning("There is nothing to download yet: please choose a picture first.")
+            return None
+        name, content = download(kind, parsed, self.parser.description, self.shown(legend), opacity)
+        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / name
+        path.write_bytes(content)
+        return str(path)
+
+    def shown(self, legend: dict[str, Any] | None) -> list[int]:
+        """Return the class indices that are switched on, of what the browser says."""
+        return [index for index in (legend or {}).get("shown", []) if index in range(self.parser.num_classes)]
+
+    def _results(self, parsed: Parsed, hidden: Sequence[int]) -> tuple[Parsed, dict[str, Any], dict[str, Any]]:
+        rows = legend_rows(parsed, self.parser.description)
+        shown = [row["index"] for row in rows if row["index"] not in hidden]
+        view = scene(parsed, self.parser.description, shown) | {"number": next(self._numbers)}
+        if not rows:
+            view["note"] = "The network found nobody in this picture."
+        return parsed, view, {"rows": rows, "shown": shown}
+
+    def _input(self, examples: Sequence[Path]) -> gr.Image:
+        limits = self.limits
+        upload: Any = gr.Image(
+            type="filepath",
+            sources=["upload", "webcam", "clipboard"],
+            label="Picture",
+            height=320,
+            buttons=[],
+            elem_id="upload",
+        )
+        # The page reads files itself, to refuse them in its own words. (Subclassing would make Gradio write a stub file
+        # beside this one.)
+        upload.preprocess = _as_uploaded
+        gr.Markdown(
+            f"<small>{formats_text()}, up to {limits.upload_mb:g} MB and {limits.picture_side} pixels a "
+            "side. Pictures stay on the computer that serves this page and are forgotten after an hour.</small>"
+        )
+        # Not gr.Examples, which replaces the component and so its `preprocess`.
+        names = gr.Dataset(
+            components=[gr.Image(render=False, type="filepath")],
+            samples=[[str(path)] for path in examples],
+            type="index",
+            label="Examples (drawn people)",
+            elem_id="examples",
+        )
+        names.click(lambda index: str(examples[index]), names, upload, api_visibility="private", show_progress="hidden")
+        return upload
+
+    def _connect_downloads(self, buttons: dict[str, gr.Button], inputs: list[gr.components.Component]) -> None:
+        """Make each button compute its file when it is clicked, and then have the browser save it."""
+        file = gr.File(visible=False)
+        for kind, button in buttons.items():
+
+            def make(*values: Any, kind: str = kind) -> str | None:
+                return self.make_file(kind, *values)
+
+            made = button.click(make, inputs, file, api_visibility="private", show_progress="minimal")
+            made.success(None, file, None, js=_SAVE_FILE, api_visibility="private")
+
+
+def draw_examples(folder: Path) -> list[Path]:
+    """Draw people into a folder and return the files."""
+    paths = []
+    for seed in EXAMPLE_SEEDS:
+        picture, _ = draw_person(seed, EXAMPLE_SIZE)
+        paths.append(folder / f"drawn-person-{seed}.png")
+        Image.fromarray(picture[..., ::-1]).save(paths[-1])
+    return paths
+
+
+def launch(page: gr.Blocks, host: str, port: int, limits: Limits) -> None:
+    """Serve the page until Ctrl-C, with nothing sent or fetched elsewhere. Raises OSError where the port is taken."""
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    page.queue(max_size=32)
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            max_file_size=int(limits.upload_mb * 2**20),
+            state_session_capacity=64,
+            footer_links=[],
+            theme=theme,
+            css=(_FOLDER / "page.css").read_text(encoding="utf-8"),
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise OSError(
+            f"{host}:{port} is taken, or no address of this computer; choose another --port or --host"
+        ) from error
+    print(f"CSENet's page is at {page.local_url} - Ctrl-C ends it.", flush=True)
+    page.block_thread()
+
+
+def _as_uploaded(payload: Any) -> Upload | None:
+    """Return an uploaded file as it came; Gradio has checked that it is one."""
+    if payload is None or payload.path is None:
+        return None
+    return Upload(payload.path, payload.orig_name or Path(payload.path).name)
+
+
+def _view_and_legend() -> tuple[gr.HTML, gr.HTML]:
+    view = gr.HTML(
+        None,
+        html_template=_VIEW_HTML,
+        js_on_load=(_FOLDER / "view.js").read_text(encoding="utf-8"),
+        elem_id="view",
+        elem_classes="parsing-view",
+        min_height=200,
+        apply_default_css=False,
+        opacity=OPACITY,
+    )
+    legend = gr.HTML(
+        None,
+        html_template=_LEGEND_HTML,
+        js_on_load=(_FOLDER / "legend.js").read_text(encoding="utf-8"),
+        elem_id="legend",
+        elem_classes="parsing-legend",
+        apply_default_css=False,
+    )
+    return view, legend
+
+
+def _accuracy() -> tuple[gr.CheckboxGroup, gr.Checkbox]:
+    with gr.Accordion("Accuracy", open=False, elem_id="accuracy"):
+        scales = gr.CheckboxGroup(
+            [(f"{scale:g}", scale) for scale in SCALES],
+            value=[1.0],
+            label="Scales",
+            info="averaged; 0.75, 1 and 1.25 is the published protocol, and takes about three times as long",
+            elem_id="scales",
+        )
+        mirror = gr.Checkbox(True, label="Average with the mirror image", elem_id="mirror")
+    return scales, mirror
+
+
+def _download_buttons() -> dict[str, gr.Button]:
+    labels = {"mask": "Mask", "overlay": "Overlay", "cutout": "Cut-out"}
+    gr.Markdown("**Download**", elem_id="download")
+    with gr.Row():
+        buttons = {kind: gr.Button(labels[kind], elem_id=kind, min_width=90) for kind in KINDS}
+    gr.Markdown(
+        "<small>The mask is a palette PNG whose values are the class indices, with all classes. Overlay and cut-out "
+        "(transparent background) have the classes that are switched on.</small>"
+    )
+    return buttons
+
+
+def _nothing(note: str) -> tuple[None, dict[str, Any], dict[str, Any]]:
+    return None, {"note": note}, {"rows": [], "shown": []}
+
+
+def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
+    if not scales:
+        raise UploadError("Please keep at least one scale switched on.")
+    return tuple(sorted(scales))
+
+
+def _warn(error: Exception) -> str:
+    """Show a person what went wrong, and return it."""
+    if isinstance(error, torch.OutOfMemoryError):
+        message = "The device has too little memory for this; please try fewer or smaller scales."
+    else:
+        message = str(error)
+    gr.Warning(html.escape(message))
+    return message
