@@ -207,7 +207,7 @@ def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, 
         for failure in failures:
             print(f"  {failure.reason}", file=sys.stderr)
     if found.unreadable:
-        print(f"{len(found.unreadable)} folders could not be searched for pictures:", file=sys.stderr)
+        print("These folders could not be searched for pictures:", file=sys.stderr)
         for error in found.unreadable:
             print(f"  {error.filename}: {error.strerror}", file=sys.stderr)
     return 1 if failures or found.unreadable else 0

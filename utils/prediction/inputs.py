@@ -95,7 +95,9 @@ def _matches(text: str, skipped: Collection[Path]) -> _Matches:
     left_out = [path for path in listed if path.suffix.lower() in OTHER_SUFFIXES]
     if files:
         return _Matches(files, left_out, errors)
-    if exists or any(root.is_dir() for root in roots):
+    if errors:
+        message = f"--input '{text}': no picture or video was found, and not all can be read"
+    elif exists or any(root.is_dir() for root in roots):
         message = f"--input '{text}' holds no picture or video ({' '.join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)})"
     else:
         message = f"--input '{text}': there is no such file or folder, and no picture fits it as a pattern"

@@ -64,7 +64,7 @@ def test_folders_that_cannot_be_read_are_named(run: Run, tmp_path: Path, capsys:
     for _ in range(2):
         assert run("--input", pattern) == 1
         error = capsys.readouterr().err
-        assert "1 folders could not be searched for pictures:\n  " in error
+        assert "These folders could not be searched for pictures:\n  " in error
         assert "in/locked: Permission denied\n" in error
     assert len(written(tmp_path / "out")) == 1
 
@@ -77,7 +77,7 @@ def test_an_input_that_holds_nothing_but_such_a_folder_says_so(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "locked").mkdir()
     (tmp_path / "above/locked").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"locked: Permission denied$"):
+    with pytest.raises(InputError, match=r"not all can be read; .*locked: Permission denied$"):
         find_sources([text])
 
 
