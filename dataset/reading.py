@@ -76,15 +76,18 @@ def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.
     )
 
 
-def save_label(path: str | Path, label: NDArray[np.uint8], description: DatasetDescription) -> None:
-    """Write a label map (H, W) of class indices as a palette PNG in the dataset's colours.
+def save_label(
+    path: str | Path, label: NDArray[np.uint8], description: DatasetDescription, *, with_palette: bool = True
+) -> None:
+    """Write a label map (H, W) of class indices as a PNG with a palette in the dataset's colours, or 8-bit gray.
 
     The values are stored as the dataset's own files store them, so `read_label` returns the same map.
     """
     picture = Image.fromarray(description.class_to_stored()[label])  # mode L; the palette makes it P
-    table = description.stored_to_class()
-    colours = palette(description.name)[np.where(table < 0, IGNORE_LABEL, table)]
-    picture.putpalette(colours.tobytes())
+    if with_palette:
+        table = description.stored_to_class()
+        colours = palette(description.name)[np.where(table < 0, IGNORE_LABEL, table)]
+        picture.putpalette(colours.tobytes())
     picture.save(path, format="PNG")
 
 

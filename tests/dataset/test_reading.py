@@ -214,6 +214,16 @@ def test_saved_labels_show_the_colours_of_their_classes(tmp_path: Path, name: st
         assert np.asarray(picture.convert("RGB")).tolist() == [[list(colour), [224, 224, 192]]]
 
 
+@pytest.mark.parametrize("name", ["lip", "ade20k"])
+def test_saved_labels_without_a_palette_are_their_values_to_every_program(tmp_path: Path, name: str) -> None:
+    description = BUILT_IN[name]
+    label = np.r_[: description.num_classes, 255].astype(np.uint8)[None]
+    save_label(tmp_path / "a.png", label, description, with_palette=False)
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png", description), label)
+    stored = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(stored, description.class_to_stored()[label])
+
+
 def test_the_colour_map_of_other_datasets() -> None:
     # The first colours of PASCAL VOC: background, aeroplane, bicycle, bird, ..., and its border.
     voc = palette("atr")

@@ -15,7 +15,7 @@ from dataset.reading import read_sample, save_label
 from utils.checkpoint.classes import check_same_classes
 from utils.checkpoint.loading import CheckpointError
 from utils.checkpoint.snapshots import load_model
-from utils.cli import HelpFormatter, scales_option, size_option
+from utils.cli import HelpFormatter, add_mask_format, scales_option, size_option
 from utils.colours import palette
 from utils.distributed import Processes, start_processes, stop_processes
 from utils.evaluation.engine import PredictionSink, evaluate, parse_photograph
@@ -45,8 +45,9 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add(
         "--save-predictions",
         metavar="DIR",
-        help="write label maps there: palette PNGs at photograph size, mapped back by its exact centre",
+        help="write label maps there: PNGs at photograph size, mapped back by its exact centre",
     )
+    add_mask_format(parser)
     add("--confusion-picture", metavar="FILE.png", help="draw the confusion matrix")
     add("--examples", metavar="FILE.png", help=f"draw {EXAMPLES} photographs with label and prediction")
     options = parser.parse_args(arguments)
@@ -96,7 +97,9 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
         crop_size=loaded.model.input_size,
         batch_size=options.batch_size,
         num_workers=workers,
-        on_prediction=save_to(options.save_predictions, dataset) if options.save_predictions else None,
+        on_prediction=save_to(options.save_predictions, dataset, options.mask_format)
+        if options.save_predictions
+        else None,
     )
     if not processes.is_main:
         return
@@ -110,13 +113,13 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
         save_picture(confusion_picture(evaluation.confusion.matrix, dataset.class_names), options.confusion_picture)
 
 
-def save_to(folder: str, dataset: DatasetDescription) -> PredictionSink:
-    """Return a function that writes class maps into a folder, by the ids of their samples."""
+def save_to(folder: str, dataset: DatasetDescription, mask_format: str = "palette") -> PredictionSink:
+    """Return a function that writes class maps into a folder, by the ids of their samples; see `MASK_FORMATS`."""
 
     def save(sample: Sample, prediction: NDArray[np.uint8]) -> None:
         path = Path(folder, f"{sample.id}.png")
         path.parent.mkdir(parents=True, exist_ok=True)  # an id may lie in subfolders
-        save_label(path, prediction, dataset)
+        save_label(path, prediction, dataset, with_palette=mask_format == "palette")
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     return save

@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from dataset.layouts import Sample
 from tests.support.predicting import Run, mask, person, save
+from tests.support.tiny_parser import LIP
+from utils.evaluation.cli import save_to
 from utils.inference import HumanParser
 
 
@@ -32,3 +35,12 @@ def test_opencv_does_not_read_palette_masks_as_class_indices(run: Run, tmp_path:
     unchanged = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert unchanged is not None
     assert unchanged.shape == (90, 60, 3)
+
+
+def test_predictions_of_an_evaluation_have_either_format(tmp_path: Path) -> None:
+    classes = np.arange(20, dtype=np.uint8)[None]
+    for mask_format, mode in (("palette", "P"), ("index", "L")):
+        save_to(str(tmp_path / mode), LIP, mask_format)(Sample("a", Path("a.jpg"), None), classes)
+        with Image.open(tmp_path / mode / "a.png") as picture:
+            assert picture.mode == mode
+            np.testing.assert_array_equal(np.asarray(picture), classes)
