@@ -28,17 +28,20 @@ def distribution_targets(labels: Tensor, num_classes: int, *, has_background: bo
     (N, K, W) in 0..1. Pixels of 255 count as background, and the background (class 0) is set to zero, so in effect
     they count nowhere; without a background class they are left out and every class is kept.
     """
-    classes = torch.arange(num_classes, device=labels.device, dtype=labels.dtype)
-    members = labels[:, None] == classes[:, None, None]
-    if has_background:
-        members[:, 0] = False
-    return _normalise(members.sum(dim=3)), _normalise(members.sum(dim=2))
+    counted = labels.long().clamp(max=num_classes)  # 255 and whatever else is no class: counted last, and dropped
+    ones = torch.ones((), device=labels.device).expand(labels.shape)
+    n, height, width = labels.shape
+    # In float32 the counts of pixels are whole numbers, the same in whatever order they are added.
+    rows = ones.new_zeros(n, num_classes + 1, height).scatter_add_(1, counted.mT, ones.mT)
+    columns = ones.new_zeros(n, num_classes + 1, width).scatter_add_(1, counted, ones)
+    return _normalise(rows[:, :-1], has_background), _normalise(columns[:, :-1], has_background)
 
 
 def _differ(a: Tensor, b: Tensor) -> Tensor:
     return (a != b) & (a != IGNORE_LABEL) & (b != IGNORE_LABEL)
 
 
-def _normalise(counts: Tensor) -> Tensor:
-    counts = counts.float()
+def _normalise(counts: Tensor, has_background: bool) -> Tensor:
+    if has_background:
+        counts[:, 0] = 0
     return counts / (counts.amax(dim=2, keepdim=True) + 1e-5)
