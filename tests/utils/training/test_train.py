@@ -15,7 +15,6 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from dataset.descriptions import BUILT_IN
 from dataset.people import make_dataset
 from tests.support.building import empty_network
 from tests.support.weights import published
@@ -128,23 +127,13 @@ def test_a_run_leaves_snapshots_and_logs(uninterrupted: Path) -> None:
     assert list((uninterrupted / "tensorboard").glob("events*"))
 
 
-def test_the_log_has_the_measure_with_exact_centres_beside_the_published_one(uninterrupted: Path) -> None:
-    """And says null of classes that occur nowhere, which TensorBoard leaves out."""
-    board = EventAccumulator(str(uninterrupted / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+def test_validations_log_the_published_measure_and_the_one_with_exact_centres(uninterrupted: Path) -> None:
+    board = EventAccumulator(str(uninterrupted / "tensorboard")).Reload()
     validations = log_lines(uninterrupted, "validation")
-    assert any(line["exact_centre/mean_iou"] != line["mean_iou"] for line in validations), "96 x 72 is even"
-    ious = {name: [line[f"iou/{name}"] for line in validations] for name in BUILT_IN["lip"].class_names}
-    assert any(None in values for values in ious.values()), "six people do not wear everything"
-    for line, values in zip(validations, zip(*ious.values(), strict=True), strict=True):
-        present = [value for value in values if value is not None]
-        assert line["present_classes/count"] == len(present)
-        assert line["present_classes/mean_iou"] == pytest.approx(sum(present) / len(present))
-        assert line["mean_iou"] == pytest.approx(sum(present) / 20)
-    for name in ("mean_iou", "exact_centre/mean_iou", *(f"iou/{name}" for name in ious)):
-        expected = [(line["step"], line[name]) for line in validations if line[name] is not None]
-        tag = f"validation/{name}"
-        shown = [(e.step, e.value) for e in board.Scalars(tag)] if tag in board.Tags()["scalars"] else []
-        assert shown == [(step, pytest.approx(value)) for step, value in expected]
+    assert all(line["exact_centre/mean_iou"] != line["mean_iou"] for line in validations), "96 x 72 is even"
+    for name in ("mean_iou", "exact_centre/mean_iou", "present_classes/mean_iou", "iou/Left-shoe"):
+        shown = [event.value for event in board.Scalars(f"validation/{name}")]
+        assert shown == pytest.approx([line[name] for line in validations])
 
 
 def test_workers_and_kept_snapshots_do_not_change_a_run(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
