@@ -56,11 +56,11 @@ def test_evaluation_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_the_backbone_is_looked_for_where_the_authors_say_and_then_among_the_snapshots(tmp_path: Path) -> None:
     """In a copy of the project whose `train.py` only says what it was given."""
-    for name in ("utils", "dataset", "snapshots", "data"):
+    for name in ("dataset", "snapshots", "data"):
         (tmp_path / name).mkdir()
-    for name in ("run.sh", "utils/launch/environment.sh"):
+    shutil.copytree(ROOT / "utils" / "launch", tmp_path / "utils" / "launch")
+    for name in ("run.sh", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "requirements.txt").write_text("numpy\n")
     (tmp_path / "train.py").write_text("import sys; print(*sys.argv[1:])\n")
     start = partial(run_script, str(tmp_path / "run.sh"), DATA_DIR=str(tmp_path / "data"), GPUS="1")
 
