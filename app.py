@@ -1,7 +1,6 @@
 """A web page to try a checkpoint on pictures: `python app.py --help`."""
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from dataset.command import CommandError, run_command
 from utils.cli import HelpFormatter, size_option
 from utils.inference import HumanParser
 from utils.inference.crop_parser import AMP_DTYPES
@@ -47,7 +47,12 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Load the network and serve the page until Ctrl-C. Raises ValueError or OSError where that is impossible."""
+    """Load the network and serve the page until Ctrl-C.
+
+    Raises CommandError, ValueError or OSError where that is impossible.
+    """
+    if find_spec("gradio") is None:
+        raise CommandError('the page needs gradio: pip install -e ".[app]"')
     parser = HumanParser.from_checkpoint(
         options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
     )
@@ -66,19 +71,8 @@ def run(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    logging.basicConfig(format="%(message)s")
     options = parse_options(arguments)
-    if find_spec("gradio") is None:
-        print('app.py: the page needs gradio: pip install -e ".[app]"', file=sys.stderr)
-        return 2
-    try:
-        run(options)
-    except (ValueError, OSError) as error:  # CheckpointError; a port that is taken
-        print(f"app.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nEnded.", file=sys.stderr)
-    return 0
+    return run_command("app.py", lambda: run(options), interrupted="Ended.")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """Export a trained network for other programs: `python export.py --help`."""
 
 import argparse
-import logging
 import sys
 import time
 from pathlib import Path
 
+from dataset.command import run_command
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.metadata import NetworkMetadata
 from utils.checkpoint.snapshots import load_model
 from utils.cli import size_option
-from utils.export.export import FORMATS, ExportError, export
-from utils.export.verify import VerificationError, overall_agreement
+from utils.export.export import FORMATS, export
+from utils.export.verify import overall_agreement
 
 EPILOG = """\
 formats:
@@ -24,7 +24,7 @@ size from 65 x 65. They return logits (N, classes, H/4, W/4, rounded up), or wit
 (N, H, W) uint8.
 
 Every file is compared with PyTorch on random images and drawn people before it gets its name. The exit status is 0
-if it is equal (logits to 0.001, classes on 99.99 % of the pixels), 1 if it is not or could not be written.
+if it is equal (logits to 0.001, classes on 99.99 % of the pixels), 2 if it is not or could not be written.
 """
 
 
@@ -75,14 +75,8 @@ def run(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    logging.basicConfig(format="%(message)s")
     options = parse_options(arguments)
-    try:
-        run(options)
-    except (ExportError, VerificationError, ValueError, OSError) as error:  # CheckpointError, DatasetError; a full disk
-        print(f"export.py: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command("export.py", lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Parse pictures, folders of pictures and videos: `python predict.py --help`."""
 
 import argparse
-import logging
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image
 
+from dataset.command import DONE, NOT_ALL_WELL, run_command
 from utils.cli import add_mask_format, scales_option, size_option
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
@@ -210,24 +209,18 @@ def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, 
         print("These folders could not be searched for pictures:", file=sys.stderr)
         for error in found.unreadable:
             print(f"  {error.filename}: {error.strerror}", file=sys.stderr)
-    return 1 if failures or found.unreadable else 0
+    return NOT_ALL_WELL if failures or found.unreadable else DONE
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    logging.basicConfig(format="%(message)s")
     options = parse_options(arguments)
-    try:
-        return run(options)
-    except torch.cuda.OutOfMemoryError:
-        message = f"predict.py: the GPU's memory is too small for --batch-size {options.batch_size}; try a smaller one"
-    except (ValueError, OSError) as error:  # CheckpointError, InputError; a full disk
-        message = f"predict.py: {error}"
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished results are kept; the same command continues from here.", file=sys.stderr)
-        return 130
-    print(message, file=sys.stderr)
-    return 2
+    return run_command(
+        "predict.py",
+        lambda: run(options),
+        out_of_memory=f"choose a --batch-size below {options.batch_size}",
+        interrupted="Interrupted. Finished results are kept; the same command continues from here.",
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from dataset import IGNORE_LABEL
 from dataset.class_chart import ChartColumn, draw_class_chart
+from dataset.command import DONE, NOT_ALL_WELL, run_command
 from dataset.content import Problem, SampleFindings, SplitContent, findings_of
 from dataset.descriptions import DatasetDescription, load_description
 from dataset.layouts import (
@@ -224,23 +225,24 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parse_arguments(arguments)
-    try:
-        description = load_description(options.data_dir, options.dataset)
-        contents, problems = check_dataset(options.data_dir, description, options.workers)
-        warnings = suspicions(contents, description)
-        print(f"{description.name}: {description.num_classes} classes, in {options.data_dir}\n")
-        print(format_contents(contents, description.class_names), format_problems(problems, warnings), sep="\n\n")
-        if options.report:
-            report = report_of(options.data_dir, description, contents, problems, warnings)
-            options.report.parent.mkdir(parents=True, exist_ok=True)
-            options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        if options.output:
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            _draw(description, contents).save(options.output)
-    except (DatasetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 1 if problems else 0
+    return run_command("dataset.check", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a dataset as the options say, and print and write what was found; return the exit status."""
+    description = load_description(options.data_dir, options.dataset)
+    contents, problems = check_dataset(options.data_dir, description, options.workers)
+    warnings = suspicions(contents, description)
+    print(f"{description.name}: {description.num_classes} classes, in {options.data_dir}\n")
+    print(format_contents(contents, description.class_names), format_problems(problems, warnings), sep="\n\n")
+    if options.report:
+        report = report_of(options.data_dir, description, contents, problems, warnings)
+        options.report.parent.mkdir(parents=True, exist_ok=True)
+        options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        _draw(description, contents).save(options.output)
+    return NOT_ALL_WELL if problems else DONE
 
 
 def _draw(description: DatasetDescription, contents: dict[str, SplitContent]) -> Image.Image:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
 from dataset.files import visible_files
 from dataset.layouts import LAYOUTS, DatasetError
@@ -216,17 +217,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="use all 1,003 photographs, 804 to train and 199 to validate; otherwise 703 and 200",
     )
     options = parser.parse_args(arguments)
-    try:
-        written = prepare(options.source, options.output, all_photographs=options.all)
-    except (DatasetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_command("dataset.prepare_ccp", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Convert as the options say, and print what was written and what was missing."""
+    written = prepare(options.source, options.output, all_photographs=options.all)
     expected = [name for ids in split_ids(all_photographs=options.all).values() for name in ids]
     missing = [name for name in expected if not _is_there(options.source, name)]
     print(f"{options.output}: " + ", ".join(f"{len(ids)} {split} photographs" for split, ids in written.items()))
     if missing:
         print(f"{options.source} is not complete: {len(missing)} of {len(expected)} photographs are missing there")
-    return 0
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def test_without_a_dataset_the_status_is_two(
     monkeypatch.chdir(tmp_path)
     assert main(options) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith("dataset.check: ")
     assert message in captured.err
     assert captured.out == ""
 

@@ -1,7 +1,6 @@
 """The command line that evaluate.py and evaluate_multiscale.py share: one engine, two protocols."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.command import run_command
 from dataset.descriptions import DatasetDescription, list_samples, load_description
-from dataset.layouts import DatasetError, Sample
+from dataset.layouts import Sample
 from dataset.reading import read_sample, save_label
 from utils.checkpoint.classes import check_same_classes
-from utils.checkpoint.loading import CheckpointError
 from utils.checkpoint.snapshots import load_model
 from utils.cli import HelpFormatter, add_mask_format, scales_option, size_option
 from utils.colours import palette
@@ -58,17 +57,16 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
 
 def run(description: str, scales: Sequence[float], arguments: list[str] | None = None) -> int:
     """Evaluate by the command line; return the exit status."""
-    logging.basicConfig(format="%(message)s")
     options = parse_options(description, scales, arguments)
-    try:
-        processes = start_processes(options.device)
-        evaluate_and_report(options, processes)
-    except (CheckpointError, DatasetError, ValueError, OSError) as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr, flush=True)
-        return 1
-    finally:
-        stop_processes()
-    return 0
+
+    def work() -> None:
+        try:
+            evaluate_and_report(options, start_processes(options.device))
+        finally:
+            stop_processes()
+
+    advice = f"choose a --batch-size below {options.batch_size}, or fewer --scales"
+    return run_command(Path(sys.argv[0]).name, work, out_of_memory=advice)
 
 
 def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> None:

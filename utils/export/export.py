@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from dataset.command import CommandError
 from modules.layers import resize
 from networks import CSENet
 from networks.csenet import SMALLEST_SIDE
@@ -32,7 +33,7 @@ METADATA_FILE = "metadata.json"
 _ONNX_OPSET = 18
 
 
-class ExportError(RuntimeError):
+class ExportError(CommandError):
     """The export is impossible here; the message says why and what to do."""
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dataset.command import CommandError
 from dataset.normalise import normalise
 from dataset.people import draw_person
 from modules.layers import resize
@@ -21,7 +22,7 @@ MIN_AGREEMENT = 99.99
 EDGE_TIE = 1e-4
 
 
-class VerificationError(RuntimeError):
+class VerificationError(CommandError):
     """An exported file does not compute what the network computes."""
 
 

@@ -245,7 +245,7 @@ def test_mistakes_are_told_in_one_line(
         (tmp_path / "nowhere", snapshot): "no such folder",
     }
     for (data, checkpoint), message in cases.items():
-        assert run("test", (1.0,), ["--data-dir", str(data), "--checkpoint", str(checkpoint), "--device", "cpu"]) == 1
+        assert run("test", (1.0,), ["--data-dir", str(data), "--checkpoint", str(checkpoint), "--device", "cpu"]) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1

@@ -280,7 +280,7 @@ def test_wrong_options_end_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureF
 
     (tmp_path / "text.pth").write_text("no checkpoint")
     output = ["--output", str(tmp_path / "x")]
-    assert main(["--checkpoint", str(tmp_path / "text.pth"), "--format", "torch", *output]) == 1
+    assert main(["--checkpoint", str(tmp_path / "text.pth"), "--format", "torch", *output]) == 2
     assert capsys.readouterr().err.startswith(f"export.py: '{tmp_path / 'text.pth'}' ")
     assert not (tmp_path / "x").exists()
     with pytest.raises(SystemExit):
