@@ -1,4 +1,4 @@
-"""The crop: one affine warp from a photograph to the network's input, and back (spec/protocol.md, Geometry).
+"""The crop: one affine warp from a photograph to the network's input, and back.
 
 All sizes are (height, width) in pixels; points are (x, y); angles are degrees, positive turning x towards y
 (clockwise on screen, since y points down).
@@ -84,7 +84,7 @@ def back_to_picture(
     """Return the class map (h, w) of a crop that shows a whole picture at the picture's own size (H, W).
 
     `whole_pixel_centre` truncates the centre of the picture's box to whole pixels, as the published evaluation does for
-    this step alone (spec/protocol.md, Evaluation): where a side is even, the map lands half a pixel off.
+    this step alone: where a side is even, the map lands half a pixel off.
     """
     crop_size = (classes.shape[0], classes.shape[1])
     box = crop_box(picture_size, crop_size)

@@ -1,4 +1,15 @@
-"""Channel enhancement: subtract pooled descriptors of two stages, compensate both (the paper's first idea)."""
+"""Channel enhancement, the paper's first idea: squeeze-and-excitation (Hu, Shen, Sun, CVPR 2018) on a difference.
+
+Squeeze-and-excitation pools a map globally, and weighs its channels by what two linear layers make of that descriptor.
+Here the descriptors g_h and g_l of a semantic map (high) and a detailed one (low) are subtracted first:
+
+    g_h = LeakyReLU(W_h GAP(high))        g_l = LeakyReLU(W_l GAP(low))
+    a   = sigmoid(W_2 LeakyReLU(W_1 (g_h - g_l)))
+    s_l = gamma a g_l + g_l               s_h = beta (1 - a) g_h + g_h
+    low'  = CBL(low + s_l low)            high' = CBL(high + s_h high)
+
+with GAP the global average pooling, CBL a 1 x 1 convolution with BatchNorm and LeakyReLU, and gamma and beta learned.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,10 +18,13 @@ from modules.layers import conv_bn_act, leaky_relu
 
 
 class ChannelEnhancement(nn.Module):
-    """Tell two maps which channels differ between them, and strengthen each where it is the other's lack.
+    """Weigh the channels of a detailed map (`low`) and a semantic map (`high`) by the difference of their descriptors.
 
-    `low` holds more detail, `high` more semantics. Where their globally pooled descriptors differ, an attention
-    vector gives to the low map's channels what it takes from the high map's; both gates are learned.
+    The attention that strengthens a channel of the one weakens it in the other.
+
+    Args:
+        channels: C, of both maps.
+        reduction: by how much W_1 narrows the difference, C -> C / reduction.
     """
 
     def __init__(self, channels: int, reduction: int = 4) -> None:

@@ -1,4 +1,13 @@
-"""Class-distribution guidance: predict how each class spreads over rows and columns, and re-weight by it."""
+"""Class-distribution guidance (CDGNet: Liu et al., CVPR 2022): attention along rows and columns.
+
+The map is averaged over its width to a strip of rows, and over its height to a strip of columns. From each strip, 1-D
+convolutions predict how every class is distributed along it, which the loss compares with the labels, and attentions
+u_r and u_c, which re-weight the map x by
+
+    d = (1 - g)^2 u_c + g^2 u_r        out = CBL(CBL([x + x d, d]))
+
+where g, in 0..1 by channel, is computed from one learned value per class.
+"""
 
 from collections import OrderedDict
 

@@ -1,4 +1,8 @@
-"""Context alignment: the deepest map meets its own 3 x 3 summary."""
+"""Context alignment: join the backbone's deepest map with a 3 x 3 pooling of itself.
+
+Pooling for global context is that of pyramid pooling (PSPNet: Zhao et al., CVPR 2017), with one level; how pooled map
+and map are joined are this network's two ideas, channel enhancement and flow alignment with spatial compensation.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +14,7 @@ from modules.spatial_enhancement import SpatialCompensation, flow_head, warp
 
 
 class ContextAlignment(nn.Module):
-    """Pool a map to 3 x 3, enhance map and summary, warp the summary onto the map, and merge them."""
+    """Pool a map to 3 x 3, enhance the channels of both, warp the pooled map onto the map, and merge them."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()

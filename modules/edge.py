@@ -1,4 +1,9 @@
-"""Edge branch: find the borders between parts, and let the map be strongest there."""
+"""Edge branch: edge detection beside parsing, as in CE2P (Ruan et al., AAAI 2019), which guides the final map.
+
+    q' = q + q argmax(edge logits)
+
+with q the branch's features and the argmax 0 (no edge) or 1 (edge), through which no gradient flows.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +12,11 @@ from modules.layers import classifier, conv_bn_act
 
 
 class EdgeBranch(nn.Module):
-    """Predict edges from the refined map and C2, and double the edge features where an edge is found."""
+    """Predict edges from the refined map and C2, and double the branch's features where an edge is found.
+
+    Args:
+        detail_channels: of C2. channels: C, of the refined map.
+    """
 
     def __init__(self, detail_channels: int, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,8 @@
-"""Enhancement stage: one step down the decoder, joining a semantic map with the next finer backbone map."""
+"""Enhancement stage of the decoder: joins the semantic map so far with the next finer map of the backbone.
+
+Both maps are projected to C channels; then follow this network's two ideas (channel enhancement, and flow alignment of
+both maps with spatial compensation), and a 3 x 3 convolution that sees the projected fine map once more.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +13,11 @@ from modules.spatial_enhancement import SpatialCompensation, flow_head, warp
 
 
 class EnhancementStage(nn.Module):
-    """Channel enhancement, mutual warping by two flow fields, spatial compensation, and the detail once more."""
+    """Join a backbone map (`low`) with the decoder's map so far (`high`), each warped by a flow field of its own.
+
+    Args:
+        low_channels: of the backbone's map. high_channels: of the decoder's map. channels: C, of the result.
+    """
 
     def __init__(self, low_channels: int, high_channels: int, channels: int) -> None:
         super().__init__()

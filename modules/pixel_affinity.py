@@ -1,4 +1,11 @@
-"""Pixel affinity: let every pixel hear from those that the backbone finds alike."""
+"""Pixel-affinity refinement: a non-local block (Wang, Girshick, Gupta, He, CVPR 2018) on the 1/16 map.
+
+With f the embedding (C, h w) of the backbone's C2 and C4, and m the decoder's map at their size:
+
+    A = softmax of (f^T f) / sqrt(C) over its first axis        r = m A
+
+Unlike in the original block, the affinity comes from the backbone alone, and no gradient flows into m.
+"""
 
 import math
 
@@ -10,7 +17,11 @@ from modules.layers import conv_bn_act, resize
 
 
 class PixelAffinity(nn.Module):
-    """Refine the decoder's map by an affinity between all pixels of the 1/16 map."""
+    """Refine the decoder's map by averaging it over the pixels that the backbone's features find alike.
+
+    Args:
+        detail_channels: of C2. context_channels: of C4. channels: C, of the decoder's map.
+    """
 
     def __init__(self, detail_channels: int, context_channels: int, channels: int) -> None:
         super().__init__()
@@ -31,7 +42,7 @@ class PixelAffinity(nn.Module):
         embedding = embedding.flatten(2)
         scores = embedding.transpose(1, 2) @ embedding / math.sqrt(embedding.shape[1])
         affinity = scores.softmax(dim=1)
-        # The map is only carried along the affinity; what it should contain is the decoder's business.
-        carried = resize(F.relu(x.detach()), size)
-        refined = (carried.flatten(2) @ affinity.to(carried.dtype)).view_as(carried)
+        # Detached, as published: the refinement trains the affinity, not the map that is averaged.
+        values = resize(F.relu(x.detach()), size)
+        refined = (values.flatten(2) @ affinity.to(values.dtype)).view_as(values)
         return self.merge(torch.cat([x, resize(refined, x.shape[-2:])], dim=1))

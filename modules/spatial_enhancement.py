@@ -1,4 +1,12 @@
-"""Spatial enhancement: warp one map onto another, weigh where they differ, add (the paper's second idea)."""
+"""Spatial enhancement, the paper's second idea: align two maps by a flow field, and compensate where they differ.
+
+The alignment is that of SFNet's flow alignment module (Li et al., "Semantic Flow for Fast and Accurate Scene Parsing",
+ECCV 2020): a convolution on both maps predicts a flow field, by which a map is sampled bilinearly. The compensation
+turns the difference of the aligned maps into one weight a pixel:
+
+    w   = sigmoid(Conv(Dropout(CBL(high - low))))
+    out = (high + w high) + (low + (1 - w) low)
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +16,7 @@ from modules.layers import conv_bn_act
 
 
 class SpatialCompensation(nn.Module):
-    """Subtract two aligned maps, turn the difference into a weight per pixel, and add both, so weighted."""
+    """Add two aligned maps, each weighed pixel by pixel by their difference."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,8 @@
-"""The backbone: a dilated ResNet with a deep stem (He et al. 2016; stem of Inception, dilation of DeepLab)."""
+"""The backbone: ResNet (He, Zhang, Ren, Sun, CVPR 2016) with a deep stem and output stride 16.
+
+The deep stem, three 3 x 3 convolutions instead of one 7 x 7, is Inception's (ResNet-C: He et al., CVPR 2019). The last
+stage keeps its resolution and dilates its convolutions instead, as DeepLab does (Chen et al., 2017).
+"""
 
 import torch
 import torch.nn.functional as F
@@ -73,10 +77,10 @@ class ResNet(nn.Module):
 
 def _max_pool(x: Tensor) -> Tensor:
     """Return the maximum of each 3 x 3 window around every second pixel of every second row."""
-    # Older PyTorch (2.11 is one) can export pooling with a stride only for every other image size; 2.6 cannot tell
-    # exporting from compiling.
-    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    if exporting():
+    # PyTorch 2.9 to 2.11 export a pooling with a stride for every second image size alone. Versions that cannot tell
+    # exporting from compiling cannot export this network at all.
+    is_exporting = getattr(torch.compiler, "is_exporting", None)
+    if is_exporting is not None and is_exporting():
         return F.max_pool2d(x, 3, stride=1, padding=1)[:, :, ::2, ::2]
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
