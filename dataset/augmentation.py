@@ -4,8 +4,6 @@ The order and the amounts are those the published weights were trained with. Eve
 that is passed in, so an item depends on nothing but its seed.
 """
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +36,7 @@ def augment(
     """Return a random crop of a photograph and its labels, sized `crop_size` (height, width).
 
     image: (H, W, 3) uint8 BGR; label: (H, W) uint8 class indices, 255 = ignore. Outside the photograph the crop
-    is black and ignored. `mirror_table` comes from `left_right_table`.
+    is black and ignored. `mirror_table` is that of the dataset's description.
     """
     if random_colour:
         image = change_colours(image, rng)
@@ -73,14 +71,6 @@ def random_angle(rng: np.random.Generator) -> float:
     if rng.random() >= ROTATION_PROBABILITY:
         return 0.0
     return float(np.clip(ROTATION_DEVIATION * rng.standard_normal(), *ROTATION_RANGE))
-
-
-def left_right_table(flip_pairs: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
-    """Return the table (256,) from a class to what it is in a mirror: left and right change places."""
-    table = np.arange(256, dtype=np.uint8)
-    for left, right in flip_pairs:
-        table[left], table[right] = right, left
-    return table
 
 
 def mirror(

@@ -35,7 +35,6 @@ from dataset.layouts import (
 )
 from dataset.reading import check_same_size, read_image, read_label
 from dataset.suspicions import suspicions
-from utils.colours import palette
 
 SHOWN_PER_KIND = 20
 
@@ -249,7 +248,7 @@ def _draw(description: DatasetDescription, contents: dict[str, SplitContent]) ->
     columns = [ChartColumn(split, content.shares(), content.presence()) for split, content in contents.items()]
     numbers = " and ".join(f"{len(content.sizes)} {split}" for split, content in contents.items())
     title = f"{description.name}: {numbers} photographs"
-    return draw_class_chart(title, description.class_names, palette(description.name), columns)
+    return draw_class_chart(title, description.class_names, description.palette, columns)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from dataset import IGNORE_LABEL
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import Sample
+from dataset.palette import Colour
 from dataset.reading import exif_orientation, label_colours, read_label
 
 LABELS_LOOKED_AT = 500
 SECONDS_TO_LOOK = 10.0
-
-Colour = tuple[int, int, int]
 
 
 class Problem(NamedTuple):

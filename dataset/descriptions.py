@@ -6,7 +6,7 @@ its own `dataset.json` is a dataset as well.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset import class_names
+from dataset import IGNORE_LABEL, class_names, palette
 from dataset.files import read_text
-from dataset.geometry import IGNORE_LABEL
 from dataset.layouts import LAYOUTS, DatasetError, Sample, dataset_root, detect_layout, list_split
 
 DESCRIPTION_FILE = "dataset.json"
@@ -33,6 +32,8 @@ class DatasetDescription:
     first_label: the stored value of class 0; the others follow.
     has_background: whether class 0 is the background.
     layout: where the files lie, a key of `dataset.layouts.LAYOUTS`.
+    colours: of the classes, (red, green, blue) each; None for those of LIP where the classes are LIP's or CIHP's, and
+        else for the PASCAL VOC colour map.
     """
 
     name: str
@@ -42,10 +43,31 @@ class DatasetDescription:
     first_label: int = 0
     has_background: bool = True
     layout: str = "lip"
+    colours: tuple[palette.Colour, ...] | None = None
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def background(self) -> int:
+        """The class index of what is nothing: 0, or 255 in datasets without a background class."""
+        return 0 if self.has_background else IGNORE_LABEL
+
+    @property
+    def foreground(self) -> tuple[int, ...]:
+        """All class indices but the background's."""
+        return tuple(range(1 if self.has_background else 0, self.num_classes))
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """The colours of class maps, (256, 3) uint8 RGB; 255 (ignore) is cream."""
+        lip_colours = palette.LIP if self.class_names in (class_names.LIP, class_names.CIHP) else ()
+        return palette.colour_table(lip_colours if self.colours is None else self.colours)
+
+    def mirror_table(self) -> NDArray[np.uint8]:
+        """Return a table (256,) from a class index to what it is in a mirror."""
+        return np.array(mirror_order(256, self.flip_pairs), dtype=np.uint8)
 
     def stored_to_class(self) -> NDArray[np.int16]:
         """Return a table (256,) from stored values to class indices: 255 for ignore, -1 where neither."""
@@ -62,6 +84,7 @@ class DatasetDescription:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the description as plain JSON types, in the form of a `dataset.json`."""
+        colours = {} if self.colours is None else {"colours": [list(colour) for colour in self.colours]}
         return {
             "name": self.name,
             "classes": list(self.class_names),
@@ -70,6 +93,7 @@ class DatasetDescription:
             "first_label": self.first_label,
             "has_background": self.has_background,
             "layout": self.layout,
+            **colours,
         }
 
     @classmethod
@@ -80,6 +104,7 @@ class DatasetDescription:
         with `source`, where something is missing or impossible.
         """
         _validate(values, source)
+        colours = values.get("colours")
         return cls(
             name=values["name"],
             class_names=tuple(values["classes"]),
@@ -88,7 +113,16 @@ class DatasetDescription:
             first_label=values.get("first_label", 0),
             has_background=values.get("has_background", True),
             layout=values.get("layout", "lip"),
+            colours=None if colours is None else tuple((red, green, blue) for red, green, blue in colours),
         )
+
+
+def mirror_order(num_classes: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """Return what each class is in a mirror, (K,): left and right change places."""
+    order = list(range(num_classes))
+    for left, right in flip_pairs:
+        order[left], order[right] = right, left
+    return order
 
 
 _LIMB_PAIRS = ((14, 15), (16, 17), (18, 19))
@@ -209,6 +243,8 @@ def _validate(values: Mapping[str, Any], source: str) -> None:
     )
     has_background = values.get("has_background", True)
     require(isinstance(has_background, bool), f"has_background must be true or false, not {has_background!r}")
+    if values.get("colours") is not None:
+        _validate_colours(values["colours"], classes, require)
 
 
 def _validate_pairs(pairs: Any, num_classes: int, require: Callable[[bool, str], None]) -> None:
@@ -224,6 +260,18 @@ def _validate_pairs(pairs: Any, num_classes: int, require: Callable[[bool, str],
     labels = [label for pair in pairs for label in pair]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     require(not twice, f"flip_pairs has the labels {twice} more than once; a class has one counterpart")
+
+
+def _validate_colours(colours: Any, classes: list[str], require: Callable[[bool, str], None]) -> None:
+    require(
+        isinstance(colours, list) and len(colours) == len(classes),
+        f"colours must be a list of {len(classes)} colours, one for each class",
+    )
+    for name, colour in zip(classes, colours, strict=True):
+        require(
+            isinstance(colour, list) and len(colour) == 3 and all(_is_index(value, 256) for value in colour),
+            f"colours has {colour!r} for {name!r}: a colour is [red, green, blue], whole numbers 0 .. 255",
+        )
 
 
 def _is_index(value: Any, end: int) -> bool:

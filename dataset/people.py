@@ -27,7 +27,6 @@ from dataset.people_person import HEAD_RADII, HEAD_Y, Person, chance, sample_per
 from dataset.people_scene import draw_background, draw_occluder, relight
 from dataset.people_stage import to_pixels, turn
 from dataset.reading import save_label
-from utils.colours import palette
 
 LIP = BUILT_IN["lip"]
 FOLDERS = LAYOUTS[LIP.layout]
@@ -215,7 +214,7 @@ def write_sheet(
     path: str | Path, *, size: tuple[int, int] = (192, 128), seed: int = 0, rows: int = 4, columns: int = 6
 ) -> None:
     """Write one picture of rows x columns people, each with its coloured label map beside it."""
-    colours = palette(LIP.name)[:, ::-1]
+    colours = LIP.palette[:, ::-1]
     lines = []
     for row in range(rows):
         people = [draw_person(seed * rows * columns + row * columns + column, size) for column in range(columns)]

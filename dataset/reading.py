@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from dataset import jpeg
+from dataset import IGNORE_LABEL, jpeg
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import IGNORE_LABEL
 from dataset.layouts import DatasetError, Sample
-from utils.colours import palette
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -86,7 +84,7 @@ def save_label(
     picture = Image.fromarray(description.class_to_stored()[label])  # mode L; the palette makes it P
     if with_palette:
         table = description.stored_to_class()
-        colours = palette(description.name)[np.where(table < 0, IGNORE_LABEL, table)]
+        colours = description.palette[np.where(table < 0, IGNORE_LABEL, table)]
         picture.putpalette(colours.tobytes())
     picture.save(path, format="PNG")
 

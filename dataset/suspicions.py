@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataset.content import Colour, Problem, SplitContent, look_at
+from dataset.content import Problem, SplitContent, look_at
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import Sample
+from dataset.palette import Colour
 
 NAMED = 8
 # From this share of a split's labels on, "nothing but background, the rest ignored" is no coincidence.

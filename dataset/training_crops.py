@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dataset.augmentation import augment, left_right_table
+from dataset.augmentation import augment
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import Sample
 from dataset.parsing_dataset import channels_first
@@ -49,7 +49,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
             "random_rotation": random_rotation,
             "random_colour": random_colour,
         }
-        self._mirror_table = left_right_table(description.flip_pairs)
+        self._mirror_table = description.mirror_table()
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -14,14 +14,14 @@ from dataset import augmentation
 from dataset.augmentation import (
     augment,
     change_colours,
-    left_right_table,
     mirror,
     random_angle,
     random_scale_factor,
 )
+from dataset.descriptions import DatasetDescription
 from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
 
-TABLE = left_right_table([(1, 2), (4, 3)])
+TABLE = DatasetDescription(name="six", class_names=tuple("abcdef"), flip_pairs=((1, 2), (4, 3))).mirror_table()
 
 
 def photograph(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.check import main
-from utils.colours import palette
+from dataset.descriptions import BUILT_IN
 
 
 def check(capsys: pytest.CaptureFixture[str], data_dir: Path, *options: object) -> tuple[int, str, str]:
@@ -205,7 +205,7 @@ def test_the_chart_shows_every_class_in_its_colour(
     check(capsys, data_dir, "--output", chart)
     with Image.open(chart) as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-    shown = [int((pixels == colour).all(axis=1).sum()) for colour in palette("lip")[:20]]
+    shown = [int((pixels == colour).all(axis=1).sum()) for colour in BUILT_IN["lip"].palette[:20]]
     swatch = 15 * 15
     assert shown[6] == swatch  # no bar for a class that does not occur
     assert all(count > 5 * swatch for index, count in enumerate(shown) if index != 6)

@@ -161,6 +161,11 @@ def test_another_name_than_the_folders_own_is_an_error(tmp_path: Path) -> None:
         ({"layout": "coco"}, "layout must be one of lip, cihp, ade20k, not 'coco'"),
         ({"layout": ["lip"]}, "layout must be one of lip, cihp, ade20k, not"),
         ({"has_background": 1}, "has_background must be true or false"),
+        ({"colours": [[0, 0, 0], [1, 1, 1]]}, "colours must be a list of 3 colours, one for each class"),
+        ({"colours": "red"}, "colours must be a list of 3 colours"),
+        ({"colours": [[0, 0, 0], [1, 2, 256], [3, 3, 3]]}, r"colours has \[1, 2, 256\] for 'Left-wing': a colour is"),
+        ({"colours": [[0, 0, 0], [1, 2, 3], "#030303"]}, "colours has '#030303' for 'Right-wing'"),
+        ({"colours": [[0, 0, 0], [1, 2, 3], [1, 2, 0.5]]}, r"colours has \[1, 2, 0.5\] for 'Right-wing'"),
     ],
 )
 def test_impossible_descriptions_are_errors(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -169,6 +174,35 @@ def test_impossible_descriptions_are_errors(tmp_path: Path, change: dict[str, An
     with pytest.raises(DatasetError, match=message) as error:
         load_description(tmp_path)
     assert str(error.value).startswith(str(file))
+
+
+def test_a_dataset_brings_its_own_colours(tmp_path: Path) -> None:
+    colours = [[0, 0, 0], [10, 20, 30], [255, 255, 255]]
+    (tmp_path / "dataset.json").write_text(json.dumps(OWN | {"colours": colours}))
+    description = load_description(tmp_path)
+    assert description.palette[:3].tolist() == colours
+    assert description.palette[[3, 255]].tolist() == [[128, 128, 0], [224, 224, 192]], "the rest is PASCAL VOC's"
+    assert DatasetDescription.from_dict(json.loads(json.dumps(description.to_dict()))) == description
+
+
+@pytest.mark.parametrize("classes", [BUILT_IN["lip"].class_names, BUILT_IN["cihp"].class_names])
+def test_classes_of_lip_have_its_colours_whatever_the_dataset_is_called(classes: tuple[str, ...]) -> None:
+    """The drawn people are such a dataset, and so are snapshots trained on one."""
+    description = DatasetDescription(name="mine", class_names=classes)
+    assert (description.palette == BUILT_IN["lip"].palette).all()
+    assert description.palette[[1, 19, 20]].tolist() == [[128, 0, 0], [255, 170, 0], [0, 64, 128]]
+
+
+def test_what_is_nothing_and_what_is_something() -> None:
+    lip, stuff = BUILT_IN["lip"], BUILT_IN["ade20k"]
+    assert (lip.background, lip.foreground) == (0, tuple(range(1, 20)))
+    assert (stuff.background, stuff.foreground) == (255, tuple(range(150)))
+
+
+def test_left_and_right_change_places_in_a_mirror() -> None:
+    table = BUILT_IN["atr"].mirror_table()
+    assert table[[8, 9, 10, 11, 12, 13, 14, 15, 255]].tolist() == [8, 10, 9, 11, 13, 12, 15, 14, 255]
+    assert table.dtype == np.uint8
 
 
 @pytest.mark.parametrize("key", OWN)

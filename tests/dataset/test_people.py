@@ -14,7 +14,6 @@ from dataset.descriptions import BUILT_IN, list_samples, load_description
 from dataset.people import draw, draw_item, draw_person, make_dataset
 from dataset.people_person import Person, sample_person
 from dataset.reading import read_image, read_label
-from utils.colours import palette
 
 ROOT = Path(__file__).resolve().parents[2]
 LIP = BUILT_IN["lip"]
@@ -162,7 +161,7 @@ def test_set_is_written_in_the_lip_layout(tmp_path: Path) -> None:
         shapes.add(label.shape)
         stored = Image.open(sample.label_path)
         assert stored.mode == "P"
-        assert (stored.getpalette() or [])[:60] == palette("lip")[:20].ravel().tolist()
+        assert (stored.getpalette() or [])[:60] == LIP.palette[:20].ravel().tolist()
     assert len(shapes) > 1
 
 

@@ -15,7 +15,6 @@ from PIL import Image
 from dataset.descriptions import BUILT_IN, DatasetDescription
 from dataset.layouts import DatasetError, Sample
 from dataset.reading import read_image, read_label, read_sample, save_label
-from utils.colours import palette
 
 LIP, ADE20K = BUILT_IN["lip"], BUILT_IN["ade20k"]
 
@@ -29,7 +28,7 @@ def write_jpeg(path: Path, **options: Any) -> Path:
 def write_label(path: Path, values: Any, mode: str = "L") -> Path:
     picture = Image.fromarray(np.array(values, np.uint8))
     if mode == "P":
-        picture.putpalette(palette("lip").tobytes())
+        picture.putpalette(LIP.palette.tobytes())
     picture.save(path)
     return path
 
@@ -121,7 +120,7 @@ def test_label_values_and_palette_indices_are_classes(tmp_path: Path, mode: str)
 
 def test_few_colours_in_a_palette_png_of_fewer_bits(tmp_path: Path) -> None:
     picture = Image.fromarray(np.array([[0, 3, 2, 1, 0]], np.uint8))
-    picture.putpalette(palette("lip").tobytes())
+    picture.putpalette(LIP.palette.tobytes())
     picture.save(tmp_path / "a.png", bits=2)
     assert read_label(tmp_path / "a.png", LIP).tolist() == [[0, 3, 2, 1, 0]]
 
@@ -226,11 +225,11 @@ def test_saved_labels_without_a_palette_are_their_values_to_every_program(tmp_pa
 
 def test_the_colour_map_of_other_datasets() -> None:
     # The first colours of PASCAL VOC: background, aeroplane, bicycle, bird, ..., and its border.
-    voc = palette("atr")
+    voc = BUILT_IN["atr"].palette
     assert voc[:5].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
     assert voc[[8, 20, 255]].tolist() == [[64, 0, 0], [0, 64, 128], [224, 224, 192]]
     assert len(np.unique(voc, axis=0)) == 256
-    assert len(np.unique(palette("cihp")[:20], axis=0)) == 20
+    assert len(np.unique(BUILT_IN["cihp"].palette[:20], axis=0)) == 20
 
 
 def test_a_sample_is_of_one_size(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.people import draw_person
-from utils.colours import palette
+from tests.support.tiny_parser import LIP
 from utils.prediction.record import RECORD_FILE
 from utils.prediction.video import VideoReader
 
@@ -36,7 +36,7 @@ def written(folder: Path) -> set[str]:
 def mask(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as picture:
         assert picture.mode == "P"
-        assert picture.getpalette() == palette("lip").ravel().tolist()
+        assert picture.getpalette() == LIP.palette.ravel().tolist()
         return np.asarray(picture)
 
 

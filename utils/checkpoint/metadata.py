@@ -9,7 +9,6 @@ from dataset.layouts import DatasetError
 from dataset.normalise import MEAN, STD
 from networks.csenet import checked_size
 from utils.checkpoint.files import CheckpointError
-from utils.colours import palette
 
 Result = Literal["logits", "classes"]
 
@@ -29,7 +28,7 @@ class NetworkMetadata(NamedTuple):
 def metadata_entries(metadata: NetworkMetadata) -> dict[str, str]:
     """Return the entries of a file's metadata; all but the plain words are JSON."""
     description = metadata.description
-    colours = palette(description.name)[: description.num_classes]
+    colours = description.palette[: description.num_classes]
     return {
         "producer": "CSENet",
         "class_names": json.dumps(description.class_names),

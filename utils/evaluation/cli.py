@@ -15,7 +15,6 @@ from dataset.reading import read_sample, save_label
 from utils.checkpoint.classes import check_same_classes
 from utils.checkpoint.snapshots import load_model
 from utils.cli import HelpFormatter, add_mask_format, scales_option, size_option
-from utils.colours import palette
 from utils.distributed import Processes, start_processes, stop_processes
 from utils.evaluation.engine import PredictionSink, evaluate, parse_photograph
 from utils.evaluation.report import evaluation_report, format_report, write_report
@@ -129,7 +128,7 @@ def examples_picture(
     """Draw ten of the samples, evenly spaced over the set: photograph, label, prediction, and the legend."""
     count = min(EXAMPLES, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]
-    colours, cell = palette(dataset.name), (220, 150)
+    colours, cell = dataset.palette, (220, 150)
     rows: list[list[Picture]] = []
     for i, sample in enumerate(chosen):
         image, label = read_sample(sample, dataset)

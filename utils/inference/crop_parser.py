@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from dataset.descriptions import mirror_order
 from dataset.normalise import normalise
 from modules.layers import resize
 
@@ -55,14 +56,6 @@ def fused_logits(
             logits = model(scaled).final
         total = total + resize(logits.to(images.dtype), size)
     return total / len(scales)
-
-
-def mirror_order(num_classes: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """Return the order of the channels in which left and right classes have changed places."""
-    order = list(range(num_classes))
-    for left, right in flip_pairs:
-        order[left], order[right] = right, left
-    return order
 
 
 class CropParser:

@@ -13,12 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset import IGNORE_LABEL
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import affine_matrix, back_to_picture, crop_box, warp_image
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.snapshots import load_model
-from utils.colours import palette
 from utils.distributed import choose_device
 from utils.inference.crop_parser import AMP_DTYPES, CropParser
 from utils.inference.inputs import Boxes, PictureLike, Region, pixel_regions, rgb_picture, whole_picture
@@ -84,7 +82,7 @@ class HumanParser:
         self.class_names = description.class_names
         self.flip_pairs = description.flip_pairs
         self.num_classes = description.num_classes
-        self.palette = palette(description.name)
+        self.palette = description.palette
         self.input_size = input_size
         self.device = engine.device
         self._engine = engine
@@ -268,7 +266,7 @@ class HumanParser:
         class_crops = iter(classes.cpu().numpy())
         logit_crops = itertools.repeat(None) if logits is None else iter(logits.cpu().numpy())
         for size, regions in zip(batch.sizes, batch.regions, strict=True):
-            painted = np.full(size, 0 if self.description.has_background else IGNORE_LABEL, dtype=np.uint8)
+            painted = np.full(size, self.description.background, dtype=np.uint8)
             for region in regions:
                 self._paste(painted[region.rows, region.columns], next(class_crops))
             crop = next(logit_crops)
@@ -279,7 +277,7 @@ class HumanParser:
     def _paste(self, target: ClassMap, crop: ClassMap) -> None:
         """Paint a parsed crop (h, w) into its region of a class map."""
         part = back_to_picture(crop, (target.shape[0], target.shape[1]))
-        np.copyto(target, part, where=part != 0 if self.description.has_background else True)
+        np.copyto(target, part, where=part != self.description.background)
 
 
 def _logits_at_picture(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float16]:

@@ -7,9 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset import IGNORE_LABEL
 from dataset.descriptions import DatasetDescription
-from utils.colours import palette
 from utils.pictures.figures import Picture, colourise, legend, overlay
 
 SMALLEST_SIDE = 400
@@ -29,7 +27,7 @@ def overlay_picture(
     The default is the classes that occur; videos name them, so that all frames have one size.
     """
     picture, classes = _enlarged(picture, classes)
-    blended = overlay(picture, classes, palette(description.name), opacity, clear=clear_class(description))
+    blended = overlay(picture, classes, description.palette, opacity, clear=description.background)
     return _with_legend(blended, _shown(classes, description) if shown is None else shown, description)
 
 
@@ -38,7 +36,7 @@ def side_by_side_picture(
 ) -> Picture:
     """Put a picture (H, W, 3) and its coloured class map (H, W) next to each other, with a legend as in an overlay."""
     picture, classes = _enlarged(picture, classes)
-    both = np.concatenate([picture, colourise(classes, palette(description.name))], axis=1)
+    both = np.concatenate([picture, colourise(classes, description.palette)], axis=1)
     return _with_legend(both, _shown(classes, description) if shown is None else shown, description)
 
 
@@ -48,19 +46,9 @@ def cutout_picture(picture: Picture, classes: NDArray[np.uint8], keep: Sequence[
     return np.concatenate([picture * kept, kept * np.uint8(255)], axis=2).astype(np.uint8, copy=False)
 
 
-def clear_class(description: DatasetDescription) -> int:
-    """Return the class index that is nothing: the background, or 255 in datasets without one."""
-    return 0 if description.has_background else IGNORE_LABEL
-
-
-def foreground_classes(description: DatasetDescription) -> list[int]:
-    """Return all class indices but the background's."""
-    return list(range(1 if description.has_background else 0, description.num_classes))
-
-
 def _shown(classes: NDArray[np.uint8], description: DatasetDescription) -> list[int]:
     present = np.flatnonzero(np.bincount(classes.ravel(), minlength=256))
-    return [int(index) for index in present if index in foreground_classes(description)]
+    return [int(index) for index in present if index in description.foreground]
 
 
 def _enlarged(picture: Picture, classes: NDArray[np.uint8]) -> tuple[Picture, NDArray[np.uint8]]:
@@ -80,7 +68,7 @@ def _with_legend(picture: Picture, shown: Sequence[int], description: DatasetDes
         return picture
     height, width = picture.shape[:2]
     text_size = max(13, round(math.sqrt(height * width) / 60))
-    names, colours = [description.class_names[index] for index in shown], palette(description.name)[list(shown)]
+    names, colours = [description.class_names[index] for index in shown], description.palette[list(shown)]
     column = legend(names, colours, 0, text_size=text_size)
     if height > width and column.shape[0] <= height:
         return _on_white([picture, column], axis=1)

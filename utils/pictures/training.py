@@ -14,7 +14,6 @@ from dataset.reading import read_sample
 from dataset.targets import edge_targets
 from modules.layers import resize
 from networks import CSENet
-from utils.colours import palette
 from utils.pictures.figures import Picture, colourise, grid
 
 CAPTIONS = ("photograph", "label", "coarse", "body", "final", "edges", "edge label")
@@ -41,7 +40,7 @@ def training_picture(
     ]
     coarse, body, final, edges = (prediction.to(torch.uint8).cpu().numpy() for prediction in predictions)
     true_edges = edge_targets(labels).numpy()
-    colours = palette(description.name)
+    colours = description.palette
     rows = []
     for i in range(len(samples)):
         maps = [colourise(classes[i], colours) for classes in (labels.numpy(), coarse, body, final)]

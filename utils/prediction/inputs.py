@@ -14,7 +14,6 @@ from dataset.descriptions import DatasetDescription
 from dataset.files import read_text, visible_files
 from utils.inference.inputs import Boxes
 from utils.inference.picture_files import OTHER_SUFFIXES, PICTURE_SUFFIXES
-from utils.pictures.overlays import foreground_classes
 from utils.prediction.names import unique_names
 
 BOXES_FORM = '{"photo.jpg": [[x0, y0, x1, y1], ...], ...}'
@@ -152,7 +151,7 @@ def _walk(path: Path, skipped: Collection[Path], errors: dict[str, OSError]) -> 
 def kept_classes(names: Sequence[str] | None, description: DatasetDescription) -> list[int]:
     """Return the class indices that --keep names, in whatever capitals or as numbers."""
     if names is None:
-        return foreground_classes(description)
+        return list(description.foreground)
     known = {name.casefold(): index for index, name in enumerate(description.class_names)}
     known |= {str(index): index for index in range(description.num_classes)}
     unknown = [name for name in names if name.casefold() not in known]

@@ -15,7 +15,6 @@ from PIL import Image
 
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import affine_matrix, crop_box
-from utils.colours import palette
 from utils.files import whole_file
 from utils.inference.human_parser import Prediction
 from utils.pictures.figures import Picture
@@ -108,7 +107,7 @@ def mask_picture(classes: NDArray[np.uint8], description: DatasetDescription, ma
 def palette_picture(classes: NDArray[np.uint8], description: DatasetDescription) -> Image.Image:
     """Return a class map (H, W) as a palette picture: its values are the class indices, its colours the dataset's."""
     picture = Image.fromarray(classes)
-    picture.putpalette(palette(description.name).tobytes())
+    picture.putpalette(description.palette.tobytes())
     return picture
 
 

@@ -14,7 +14,7 @@ from utils.background import WorkBehind, run_ahead, split
 from utils.inference.human_parser import HumanParser, LogitsSize, Prediction
 from utils.inference.inputs import Boxes, pixel_regions, rgb_picture
 from utils.pictures.figures import Picture
-from utils.pictures.overlays import foreground_classes, overlay_picture, side_by_side_picture
+from utils.pictures.overlays import overlay_picture, side_by_side_picture
 from utils.prediction.inputs import Source
 from utils.prediction.names import FRAMES_SUFFIX
 from utils.prediction.outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
@@ -237,7 +237,7 @@ def _parse_frames(
 
     `writer` is for single frames.
     """
-    shown = foreground_classes(parser.description)
+    shown = parser.description.foreground
 
     def write(index: int, frame: Picture, prediction: Prediction) -> None:
         for kind, video in videos.items():

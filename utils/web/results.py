@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.descriptions import DatasetDescription
-from utils.colours import palette
 from utils.pictures.figures import Picture
-from utils.pictures.overlays import clear_class, cutout_picture, foreground_classes, overlay_picture
+from utils.pictures.overlays import cutout_picture, overlay_picture
 from utils.prediction.names import shortened
 from utils.prediction.outputs import palette_picture, summary
 
@@ -37,8 +36,7 @@ class Parsed:
 
 def legend_rows(parsed: Parsed, description: DatasetDescription) -> list[dict[str, Any]]:
     """Return the classes in a picture, background left out: index, name, colour (CSS) and percentage."""
-    wanted = foreground_classes(description)
-    colours = palette(description.name)
+    colours = description.palette
     return [
         {
             "index": row["index"],
@@ -47,7 +45,7 @@ def legend_rows(parsed: Parsed, description: DatasetDescription) -> list[dict[st
             "percent": row["percent"],
         }
         for row in summary(parsed.classes, description)["classes"]
-        if row["index"] in wanted
+        if row["index"] in description.foreground
     ]
 
 
@@ -69,8 +67,8 @@ def scene(parsed: Parsed, description: DatasetDescription, shown: Sequence[int])
         "picture": f"data:image/jpeg;base64,{_base64(jpeg.getvalue())}",
         "classes": _base64(zlib.compress(classes.tobytes())),
         "names": list(description.class_names),
-        "colours": palette(description.name)[: description.num_classes].tolist(),
-        "clear": clear_class(description),
+        "colours": description.palette[: description.num_classes].tolist(),
+        "clear": description.background,
         "shown": list(shown),
     }
 
@@ -89,7 +87,7 @@ def download(
     elif kind == "cutout":
         Image.fromarray(cutout_picture(parsed.picture, parsed.classes, shown)).save(file, "PNG")
     else:
-        clear = np.uint8(clear_class(description))
+        clear = np.uint8(description.background)
         visible = np.where(np.isin(parsed.classes, np.asarray(shown, np.uint8)), parsed.classes, clear)
         blended = overlay_picture(parsed.picture, visible, description, opacity=opacity)
         Image.fromarray(blended).save(file, "JPEG", quality=92, subsampling=0)

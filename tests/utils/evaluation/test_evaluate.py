@@ -24,7 +24,6 @@ from networks import CSENet
 from tests.golden.recorded import load
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
-from utils.colours import palette
 from utils.distributed import Processes
 from utils.evaluation.cli import run
 from utils.evaluation.engine import Evaluation
@@ -222,7 +221,7 @@ def test_mirror_is_part_of_the_protocol(evaluate: Evaluate) -> None:
 def test_pictures_show_labels_and_predictions(evaluate: Evaluate, tmp_path: Path) -> None:
     evaluate("--examples", str(tmp_path / "new" / "examples.png"), "--confusion-picture", str(tmp_path / "c.png"))
     examples = np.asarray(Image.open(tmp_path / "new" / "examples.png"))
-    background, coat = (np.all(examples == palette("demo")[c], axis=2).mean() for c in (0, 7))
+    background, coat = (np.all(examples == BUILT_IN["lip"].palette[c], axis=2).mean() for c in (0, 7))
     assert background > 0.1
     assert coat > 0.001
     with Image.open(tmp_path / "c.png") as confusion:

@@ -24,7 +24,6 @@ from tests.support.predicting import Run, frames_of, make_video, mask, person, s
 from tests.support.tiny_parser import LIP
 from utils.checkpoint.loading import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
-from utils.colours import palette
 from utils.inference import HumanParser
 from utils.inference.inputs import rgb_picture
 from utils.prediction.inputs import InputError, find_sources
@@ -77,7 +76,7 @@ def test_overlay_and_side_by_side_show_the_classes(run: Run, tmp_path: Path) -> 
     save(tmp_path / "small.png", 1, (42, 30))
     assert run("--input", "large.png", "small.png", "--overlay", "--side-by-side") == 0
     classes, picture = mask(tmp_path / "out/masks/large.png"), person(1, (420, 300)).astype(float)
-    colours = palette("lip")[classes].astype(float)
+    colours = LIP.palette[classes].astype(float)
     flat = cv2.erode((classes == 0).astype(np.uint8), np.ones((9, 9))) > 0  # away from JPEG's ringing
     overlay = np.asarray(Image.open(tmp_path / "out/overlay/large.jpg")).astype(float)
     assert overlay.shape[0] >= 420
@@ -90,7 +89,7 @@ def test_overlay_and_side_by_side_show_the_classes(run: Run, tmp_path: Path) -> 
     assert np.abs(both[:420, 300:600] - colours).mean() < 6
     legend = overlay[:, 300:] if overlay.shape[0] == 420 else overlay[420:]
     for index in np.unique(classes)[1:]:  # a square of each colour is in the legend
-        assert np.abs(legend - palette("lip")[index]).sum(axis=2).min() < 30
+        assert np.abs(legend - LIP.palette[index]).sum(axis=2).min() < 30
     with Image.open(tmp_path / "out/overlay/small.jpg") as small:  # ten times enlarged, or the legend would be all
         assert small.height >= 420
 

@@ -1,10 +1,14 @@
 """Colours by class: what palette PNGs, charts and picture grids paint a class with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-# LIP's own colours as (red, green, blue), by class; CIHP's classes take the same places.
-_LIP = (
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 .. 255."""
+
+LIP: tuple[Colour, ...] = (
     (0, 0, 0),
     (128, 0, 0),
     (255, 0, 0),
@@ -26,19 +30,17 @@ _LIP = (
     (255, 255, 0),
     (255, 170, 0),
 )
+"""The colours LIP was published with, by class; CIHP's classes take the same places."""
 
 
-def palette(dataset_name: str) -> NDArray[np.uint8]:
-    """Return the colours of a dataset's classes, (256, 3) uint8 RGB.
+def colour_table(colours: Sequence[Colour] = ()) -> NDArray[np.uint8]:
+    """Return a colour for each value of a class map, (256, 3) uint8 RGB: the given ones, then PASCAL VOC's.
 
-    `lip`, `cihp` and the drawn people (`demo`) have the colours LIP was published with in their first 20 rows. Every
-    other row, and every other dataset, has those of the PASCAL VOC colour map: 255 (ignore) is always cream
-    (224, 224, 192).
+    The value 255 (ignore) is always cream (224, 224, 192).
     """
-    colours = _voc_colour_map()
-    if dataset_name in ("lip", "cihp", "demo"):
-        colours[: len(_LIP)] = _LIP
-    return colours
+    table = _voc_colour_map()
+    table[: len(colours)] = np.array(colours, dtype=np.uint8).reshape(-1, 3)
+    return table
 
 
 def _voc_colour_map() -> NDArray[np.uint8]:
