@@ -6,9 +6,9 @@ with these names cannot load this one beside them; the error says so.
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-dependencies = ["torch", "numpy", "cv2", "PIL"]
+dependencies = ["torch", "numpy"]
 
 _FOLDER = Path(__file__).resolve().parent
 
@@ -23,7 +23,9 @@ for _name in ("dataset", "modules", "networks", "utils"):
 from networks import CSENet  # noqa: E402
 from utils.checkpoint.loading import CheckpointError  # noqa: E402
 from utils.checkpoint.snapshots import load_model  # noqa: E402
-from utils.inference import HumanParser  # noqa: E402
+
+if TYPE_CHECKING:
+    from utils.inference import HumanParser
 
 
 def csenet_resnet101(
@@ -48,8 +50,15 @@ def csenet_resnet50(
     return _csenet(50, checkpoint, num_classes, input_size)
 
 
-def human_parser(checkpoint: str, **options: Any) -> HumanParser:
-    """Return a `HumanParser`; the options are those of its `from_checkpoint`."""
+def human_parser(checkpoint: str, **options: Any) -> "HumanParser":
+    """Return a `HumanParser`; the options are those of its `from_checkpoint`.
+
+    Raises ImportError where OpenCV or Pillow are not installed, which the networks do without.
+    """
+    try:
+        from utils.inference import HumanParser
+    except ModuleNotFoundError as error:
+        raise ImportError(f"human_parser reads pictures and needs {error.name}: see requirements.txt") from error
     return HumanParser.from_checkpoint(checkpoint, **options)
 
 
