@@ -22,7 +22,7 @@ def find_description(named: DatasetDescription | str | os.PathLike[str] | None) 
         return BUILT_IN[named]
     path = Path(named)
     folder = path.parent if path.name == DESCRIPTION_FILE else path
-    if not (folder / DESCRIPTION_FILE).is_file():
+    if not os.path.lexists(folder / DESCRIPTION_FILE):
         raise DatasetError(
             f"'{named}' is neither one of the built-in datasets ({', '.join(BUILT_IN)}) nor a {DESCRIPTION_FILE} "
             "or a folder with one"

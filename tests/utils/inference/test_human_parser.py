@@ -336,6 +336,10 @@ def test_a_description_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert HumanParser.from_checkpoint("two.pth", "cpu", description=named).class_names == ("no", "yes")
     with pytest.raises(DatasetError, match="neither one of the built-in"):
         HumanParser.from_checkpoint("two.pth", "cpu", description="lipp")
+    file.unlink()
+    file.symlink_to("nowhere.json")
+    with pytest.raises(DatasetError, match=r"dataset\.json is a link to nowhere\.json, which does not exist"):
+        HumanParser.from_checkpoint("two.pth", "cpu", description=tmp_path)
     with pytest.raises(ValueError, match=r"'two.pth' has 2 classes, but the description 'lip' 20"):
         HumanParser.from_checkpoint("two.pth", "cpu", description="lip")
 
