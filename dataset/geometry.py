@@ -78,10 +78,27 @@ def warp_back(
     return _warp(prediction, inverse, image_size, cv2.INTER_NEAREST, 0)
 
 
+def fit_to_crop(image: NDArray[np.uint8], crop_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the crop (h, w, 3) that shows all of an image (H, W, 3): what every prediction is made from."""
+    return warp_image(image, fit_matrix((image.shape[0], image.shape[1]), crop_size), crop_size)
+
+
+def fit_label_to_crop(label: NDArray[np.uint8], crop_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the label map (h, w) of the crop that `fit_to_crop` makes of the image of a label map (H, W)."""
+    return warp_label(label, fit_matrix((label.shape[0], label.shape[1]), crop_size), crop_size)
+
+
+def fit_matrix(
+    picture_size: tuple[int, int], crop_size: tuple[int, int], *, inverse: bool = False
+) -> NDArray[np.float64]:
+    """Return the 2 x 3 matrix of `fit_to_crop`: picture coordinates to crop coordinates (or back, if `inverse`)."""
+    return affine_matrix(crop_box(picture_size, crop_size), crop_size, inverse=inverse)
+
+
 def back_to_picture(
     classes: NDArray[np.uint8], picture_size: tuple[int, int], *, whole_pixel_centre: bool = False
 ) -> NDArray[np.uint8]:
-    """Return the class map (h, w) of a crop that shows a whole picture at the picture's own size (H, W).
+    """Return the class map (h, w) of a crop that `fit_to_crop` made at the picture's own size (H, W), nearest.
 
     `whole_pixel_centre` truncates the centre of the picture's box to whole pixels, as the published evaluation does for
     this step alone: where a side is even, the map lands half a pixel off.
@@ -91,6 +108,20 @@ def back_to_picture(
     if whole_pixel_centre:
         box = box._replace(center=np.trunc(box.center))
     return warp_back(classes, affine_matrix(box, crop_size, inverse=True), picture_size)
+
+
+def logits_back_to_picture(logits: NDArray[np.float32], picture_size: tuple[int, int]) -> NDArray[np.float16]:
+    """Return the logits (K, h, w) of a crop that `fit_to_crop` made at the picture's own size (K, H, W).
+
+    Linear; outside the crop its edge is continued.
+    """
+    inverse = fit_matrix(picture_size, (logits.shape[1], logits.shape[2]), inverse=True)
+    result = np.empty((len(logits), *picture_size), dtype=np.float16)
+    for plane, channel in zip(result, logits, strict=True):
+        plane[:] = cv2.warpAffine(
+            channel, inverse, picture_size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    return result
 
 
 def _warp(

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataset.geometry import CropBox, affine_matrix, back_to_picture, crop_box, warp_back, warp_image, warp_label
+from dataset.geometry import (
+    CropBox,
+    affine_matrix,
+    back_to_picture,
+    crop_box,
+    fit_label_to_crop,
+    fit_to_crop,
+    logits_back_to_picture,
+    warp_back,
+    warp_image,
+    warp_label,
+)
 
 SIDES = st.one_of(st.integers(1, 3), st.integers(1, 12_000))
 SIZES = st.tuples(SIDES, SIDES)
@@ -103,7 +114,7 @@ def test_the_published_centre_moves_the_map_by_half_a_pixel_where_a_side_is_even
         np.uint8
     )  # no two neighbours alike
     crop = (800, 800)
-    warped = warp_label(label, affine_matrix(crop_box(size, crop), crop), crop)
+    warped = fit_label_to_crop(label, crop)
     exact, published = back_to_picture(warped, size), back_to_picture(warped, size, whole_pixel_centre=True)
     inside = (slice(1, -1), slice(1, -1))
     np.testing.assert_array_equal(exact[inside], label[inside])
@@ -112,6 +123,28 @@ def test_the_published_centre_moves_the_map_by_half_a_pixel_where_a_side_is_even
     moved = [np.roll(label, (-dy, -dx), axis=(0, 1))[inside] == published[inside] for dy, dx in shifts]
     assert np.any(moved, axis=0).all()
     assert (published[inside] == label[inside]).all() == (len(shifts) == 1)
+
+
+@pytest.mark.parametrize("size", [(60, 50), (50, 61), (20, 90)])
+def test_a_picture_its_labels_and_its_logits_are_fitted_to_the_crop_and_back_by_the_same_warp(
+    size: tuple[int, int],
+) -> None:
+    """A picture whose gray values are its classes: all three agree wherever nothing is interpolated."""
+    label = np.repeat(np.repeat(parts(-(-size[0] // 10), -(-size[1] // 10)), 10, axis=0), 10, axis=1)
+    label = np.ascontiguousarray(label[: size[0], : size[1]])
+    crop = (400, 300)
+    image = fit_to_crop(np.repeat(label[..., None], 3, axis=2), crop)
+    fitted = fit_label_to_crop(label, crop)
+    np.testing.assert_array_equal(
+        image, warp_image(np.dstack([label] * 3), affine_matrix(crop_box(size, crop), crop), crop)
+    )
+    shown = fitted != 255
+    assert (image[..., 0] == fitted)[shown].mean() > 0.75
+    logits = logits_back_to_picture(np.where(shown, fitted, 0)[None].astype(np.float32), size)[0]
+    inside = (slice(1, -1), slice(1, -1))
+    back = back_to_picture(fitted, size)
+    np.testing.assert_array_equal(back[inside], label[inside])
+    assert (logits == back)[inside].mean() > 0.75
 
 
 def test_what_lies_outside_is_black_ignored_or_background() -> None:

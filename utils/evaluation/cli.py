@@ -16,9 +16,10 @@ from utils.checkpoint.classes import check_same_classes
 from utils.checkpoint.snapshots import load_model
 from utils.cli import HelpFormatter, add_mask_format, scales_option, size_option
 from utils.distributed import Processes, start_processes, stop_processes
-from utils.evaluation.engine import PredictionSink, evaluate, parse_photograph
+from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.report import evaluation_report, format_report, write_report
 from utils.inference.crop_parser import AMP_DTYPES, CropParser, available_cores
+from utils.inference.human_parser import HumanParser
 from utils.pictures.figures import Picture, colourise, confusion_picture, fit, grid, legend, save_picture, stack
 
 EXAMPLES = 10
@@ -105,7 +106,9 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     if options.report:
         write_report(report, options.report)
     if options.examples:
-        save_picture(examples_picture(parser, samples, dataset, loaded.model.input_size), options.examples)
+        human_parser = HumanParser(parser, dataset, loaded.model.input_size)
+        picture = examples_picture(human_parser, samples, scales=options.scales, mirror=options.mirror)
+        save_picture(picture, options.examples)
     if options.confusion_picture:
         save_picture(confusion_picture(evaluation.confusion.matrix, dataset.class_names), options.confusion_picture)
 
@@ -123,18 +126,19 @@ def save_to(folder: str, dataset: DatasetDescription, mask_format: str = "palett
 
 
 def examples_picture(
-    parser: CropParser, samples: Sequence[Sample], dataset: DatasetDescription, crop_size: tuple[int, int]
+    parser: HumanParser, samples: Sequence[Sample], *, scales: Sequence[float], mirror: bool
 ) -> Picture:
     """Draw ten of the samples, evenly spaced over the set: photograph, label, prediction, and the legend."""
     count = min(EXAMPLES, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]
-    colours, cell = dataset.palette, (220, 150)
+    dataset, colours, cell = parser.description, parser.palette, (220, 150)
     rows: list[list[Picture]] = []
     for i, sample in enumerate(chosen):
         image, label = read_sample(sample, dataset)
-        prediction = parse_photograph(parser, image, crop_size)
+        photograph = np.ascontiguousarray(image[..., ::-1])
+        prediction = parser.predict(photograph, scales=scales, mirror=mirror)
         row = [
-            fit(np.ascontiguousarray(image[..., ::-1]), cell),
+            fit(photograph, cell),
             fit(colourise(label, colours), cell, smooth=False),
             fit(colourise(prediction, colours), cell, smooth=False),
         ]

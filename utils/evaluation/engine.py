@@ -2,19 +2,18 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dataset.crops import EvaluationBatch, EvaluationCrops, collate_evaluation, worker_init
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import affine_matrix, back_to_picture, crop_box, warp_image
+from dataset.geometry import back_to_picture
 from dataset.layouts import Sample
-from dataset.parsing_dataset import EvaluationBatch, EvaluationCrops, collate_evaluation, worker_init
+from utils.background import WorkBehind
 from utils.distributed import Processes, reduce_sum
 from utils.inference.crop_parser import CropParser
 from utils.metrics import ConfusionMatrix
@@ -79,26 +78,13 @@ def evaluate(
     # Warping back and counting a batch goes on in the background while the network works on the next one.
     with (
         Progress(title, len(samples), "images", quiet=not processes.is_main) as shown,
-        ThreadPoolExecutor(1) as background,
+        WorkBehind(workers=1, depth=1) as behind,
     ):
-        pending: Future[None] | None = None
         for batch in loader:
             classes = parser.classes(batch.images).cpu()
-            if pending is not None:
-                pending.result()
-            pending = background.submit(finish, classes, batch)
+            behind.submit(finish, classes, batch)
             # The others are about as far.
             shown.advance(min(len(batch.indices) * processes.world_size, shown.total - shown.done))
-        if pending is not None:
-            pending.result()
     confusion.matrix, exact_centre.matrix = reduce_sum(np.stack([confusion.matrix, exact_centre.matrix]))
     seconds = time.perf_counter() - start
     return Evaluation(confusion, exact_centre, len(samples), seconds)
-
-
-def parse_photograph(parser: CropParser, image: NDArray[np.uint8], crop_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Parse one photograph (H, W, 3) BGR as `evaluate` does; return its class map (H, W) uint8, by the exact centre."""
-    size = (image.shape[0], image.shape[1])
-    crop = warp_image(image, affine_matrix(crop_box(size, crop_size), crop_size), crop_size)
-    classes = parser.classes(torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))[None])
-    return back_to_picture(classes[0].cpu().numpy(), size)

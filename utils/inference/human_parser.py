@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import affine_matrix, back_to_picture, crop_box, warp_image
+from dataset.geometry import back_to_picture, fit_to_crop, logits_back_to_picture
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.snapshots import load_model
 from utils.distributed import choose_device
@@ -238,16 +237,11 @@ class HumanParser:
             picture = rgb_picture(image)
             size = (picture.shape[0], picture.shape[1])
             parts = [whole_picture(size)] if boxes is None else pixel_regions(boxes, size)
-            crops += [self._crop(picture[part.rows, part.columns]) for part in parts]
+            crops += [fit_to_crop(picture[part.rows, part.columns], self.input_size)[..., ::-1] for part in parts]
             sizes.append(size)
             regions.append(parts)
         stacked = np.stack(crops) if crops else np.empty((0, *self.input_size, 3), dtype=np.uint8)
         return _Batch(torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous(), sizes, regions)
-
-    def _crop(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return an RGB picture of any size as a crop (h, w, 3) BGR, warped as for the evaluation."""
-        box = crop_box((picture.shape[0], picture.shape[1]), self.input_size)
-        return warp_image(picture, affine_matrix(box, self.input_size), self.input_size)[..., ::-1]
 
     def _run(self, engine: CropEngine, crops: Sequence[Tensor], *, with_logits: bool) -> tuple[Tensor, Tensor | None]:
         """Return class maps (n, h, w) uint8 and, if wanted, logits (n, K, h, w) float32, both on the device."""
@@ -271,20 +265,10 @@ class HumanParser:
                 self._paste(painted[region.rows, region.columns], next(class_crops))
             crop = next(logit_crops)
             if crop is not None and return_logits == "picture":
-                crop = _logits_at_picture(crop, size)
+                crop = logits_back_to_picture(crop, size)
             yield Prediction(painted, None if crop is None else crop.astype(np.float16))
 
     def _paste(self, target: ClassMap, crop: ClassMap) -> None:
         """Paint a parsed crop (h, w) into its region of a class map."""
         part = back_to_picture(crop, (target.shape[0], target.shape[1]))
         np.copyto(target, part, where=part != self.description.background)
-
-
-def _logits_at_picture(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float16]:
-    """Warp the logits of a crop (K, h, w) to the picture of (H, W): linear, the crop's edge continued outside it."""
-    crop_size = (logits.shape[1], logits.shape[2])
-    inverse = affine_matrix(crop_box(size, crop_size), crop_size, inverse=True)
-    result = np.empty((len(logits), *size), dtype=np.float16)
-    for plane, channel in zip(result, logits, strict=True):
-        plane[:] = cv2.warpAffine(channel, inverse, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return result

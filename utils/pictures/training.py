@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import default_collate
 
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
+from dataset.geometry import fit_label_to_crop, fit_to_crop
 from dataset.layouts import Sample
 from dataset.normalise import normalise
 from dataset.reading import read_sample
@@ -30,8 +30,7 @@ def training_picture(
     crops = []
     for sample in samples:
         image, label = read_sample(sample, description)
-        matrix = affine_matrix(crop_box(label.shape, crop_size), crop_size)
-        crops.append((warp_image(image, matrix, crop_size), warp_label(label, matrix, crop_size)))
+        crops.append((fit_to_crop(image, crop_size), fit_label_to_crop(label, crop_size)))
     images, labels = default_collate(crops)
     device = next(model.parameters()).device
     out = model(normalise(images.permute(0, 3, 1, 2).to(device)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import affine_matrix, crop_box
+from dataset.geometry import fit_matrix
 from utils.files import whole_file
 from utils.inference.human_parser import Prediction
 from utils.pictures.figures import Picture
@@ -154,7 +154,7 @@ def _save_logits(prediction: Prediction, description: DatasetDescription, file: 
     assert prediction.logits is not None
     size, shape = prediction.classes.shape, prediction.logits.shape[1:]
     identity = np.eye(2, 3)
-    matrix = identity if shape == size else affine_matrix(crop_box(size, shape), shape, inverse=True)
+    matrix = identity if shape == size else fit_matrix(size, shape, inverse=True)
     np.savez(
         file,
         logits=prediction.logits,

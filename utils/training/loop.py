@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dataset.crops import TrainingCrops, worker_init
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import Sample
-from dataset.parsing_dataset import worker_init
 from dataset.sampling import TrainingBatches
-from dataset.training_crops import TrainingCrops
 from networks import CSENet
 from utils.checkpoint.snapshots import snapshot_content, write_snapshot
 from utils.distributed import Processes, copy_buffers_from_main, reduce_flags, reduce_sum, wait_for_all

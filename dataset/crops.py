@@ -1,4 +1,4 @@
-"""Items for PyTorch's DataLoader: whole photographs for evaluation (`dataset.training_crops` has the random ones).
+"""Items for PyTorch's DataLoader: random crops for training, whole photographs for evaluation.
 
 A worker hands over bytes and nothing more. Normalisation, edges and class distributions are computed for the
 whole batch on the device, where they cost next to nothing.
@@ -17,10 +17,62 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dataset.augmentation import augment
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import affine_matrix, crop_box, warp_image
+from dataset.geometry import fit_to_crop
 from dataset.layouts import Sample
-from dataset.reading import check_same_size, read_image, read_label
+from dataset.reading import check_same_size, read_image, read_label, read_sample
+
+
+class TrainingCrops(Dataset[dict[str, Tensor]]):
+    """Random crops of the labelled photographs; their keys are pairs (epoch, index).
+
+    A crop's random numbers come from (seed, epoch, index) alone, so batches do not depend on how many workers
+    make them. The epoch is part of the key, because workers that live through several epochs have no other way
+    to learn of it: the sampler counts the epochs.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        description: DatasetDescription,
+        *,
+        crop_size: tuple[int, int],
+        seed: int,
+        random_mirror: bool = True,
+        random_scale: bool = True,
+        random_rotation: bool = True,
+        random_colour: bool = True,
+    ) -> None:
+        """crop_size is (height, width) in pixels; seed is a whole number that is not negative."""
+        self.samples = samples
+        self.description = description
+        self.crop_size = crop_size
+        self.seed = seed
+        self.switches = {
+            "random_mirror": random_mirror,
+            "random_scale": random_scale,
+            "random_rotation": random_rotation,
+            "random_colour": random_colour,
+        }
+        self._mirror_table = description.mirror_table()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        """Return {"image": (3, h, w) uint8 BGR, "label": (h, w) uint8, 255 = ignore} of a key (epoch, index)."""
+        epoch, index = key
+        image, label = read_sample(self.samples[index], self.description)
+        image, label = augment(
+            image,
+            label,
+            self.crop_size,
+            np.random.default_rng([self.seed, epoch, index]),
+            mirror_table=self._mirror_table,
+            **self.switches,
+        )
+        return {"image": channels_first(image), "label": torch.from_numpy(label)}
 
 
 class EvaluationItem(NamedTuple):
@@ -66,9 +118,8 @@ class EvaluationCrops(Dataset[EvaluationItem]):
         if sample.label_path is not None:
             label = read_label(sample.label_path, self.description)
             check_same_size(sample, image, label)
-        size = (image.shape[0], image.shape[1])
-        crop = warp_image(image, affine_matrix(crop_box(size, self.crop_size), self.crop_size), self.crop_size)
-        return EvaluationItem(channels_first(crop), index, size, label)
+        crop = fit_to_crop(image, self.crop_size)
+        return EvaluationItem(channels_first(crop), index, (image.shape[0], image.shape[1]), label)
 
 
 def collate_evaluation(items: Sequence[EvaluationItem]) -> EvaluationBatch:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from dataset.crops import EvaluationCrops, TrainingCrops, collate_evaluation, worker_init
 from dataset.descriptions import BUILT_IN, list_samples
 from dataset.geometry import affine_matrix, crop_box, warp_image
 from dataset.layouts import DatasetError, Sample
-from dataset.parsing_dataset import EvaluationCrops, collate_evaluation, worker_init
 from dataset.reading import read_image, read_label
-from dataset.training_crops import TrainingCrops
 
 LIP = BUILT_IN["lip"]
 
@@ -98,7 +97,7 @@ def test_the_switches_reach_the_augmentation(samples: dict[str, list[Sample]], m
         seen.append(options)
         return image, label
 
-    monkeypatch.setattr("dataset.training_crops.augment", augment)
+    monkeypatch.setattr("dataset.crops.augment", augment)
     switches = ("random_mirror", "random_scale", "random_rotation", "random_colour")
     training_crops(samples)[0, 0]
     for off in switches:
@@ -112,7 +111,7 @@ def test_the_switches_reach_the_augmentation(samples: dict[str, list[Sample]], m
 def test_images_are_in_the_stored_channel_order(
     samples: dict[str, list[Sample]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataset.training_crops.augment", lambda image, label, *_, **__: (image, label))
+    monkeypatch.setattr("dataset.crops.augment", lambda image, label, *_, **__: (image, label))
     item = training_crops(samples)[0, 3]
     stored = cv2.imread(str(samples["train"][3].image_path))
     assert stored is not None
