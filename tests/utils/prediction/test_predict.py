@@ -1,11 +1,9 @@
-"""predict.py: every kind of output read back, names, resuming, broken files, boxes, videos, the command itself."""
+"""predict.py: every kind of output read back, names, broken files, boxes, the command itself."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,13 @@ from PIL import Image
 import predict
 from dataset.geometry import warp_back
 from networks import CSENet
-from tests.support.predicting import Run, frames_of, make_video, mask, person, save, written
+from tests.support.predicting import Run, mask, person, save, written
 from tests.support.tiny_parser import LIP
 from utils.checkpoint.loading import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 from utils.inference import HumanParser
 from utils.inference.inputs import rgb_picture
 from utils.prediction.inputs import InputError, find_sources
-from utils.prediction.video import VideoWriter
 
 ROOT = Path(__file__).parents[3]
 
@@ -285,109 +282,6 @@ def test_a_full_disk_ends_the_run(
     assert run("--input", "0.png") == 2
     assert "No space left on device: 'out/masks/0.png'" in capsys.readouterr().err
     assert written(tmp_path / "out") == set()
-
-
-def test_videos_keep_frames_and_rate(run: Run, parser: HumanParser, tmp_path: Path) -> None:
-    clip = make_video(tmp_path / "in/clip.avi", 11)
-    save(tmp_path / "in/photo.jpg")
-    arguments = ("--input", "in", "--side-by-side", "--frames", "--json", "--batch-size", "4")
-    assert run(*arguments) == 0
-    out = tmp_path / "out"
-    frames, _ = frames_of(clip)
-    assert len(frames) == 11
-    for kind in ("overlay", "side_by_side"):
-        made, rate = frames_of(out / kind / "clip.mp4")
-        assert len(made) == 11
-        assert rate == pytest.approx(12.5)
-    for number, frame in enumerate(frames):
-        name = f"clip.frames/{number:06d}"
-        np.testing.assert_array_equal(mask(out / f"masks/{name}.png"), parser.predict(frame))
-        assert (out / f"json/{name}.json").is_file()
-    # The left half shows the frames in their order, seven times enlarged.
-    side_by_side, _ = frames_of(out / "side_by_side/clip.mp4")
-    halves = [cv2.resize(shown[: 62 * 7, : 46 * 7], (46, 62), interpolation=cv2.INTER_AREA) for shown in side_by_side]
-    for number, half in enumerate(halves):
-        distances = [np.abs(half.astype(int) - frame).mean() for frame in frames]
-        assert int(np.argmin(distances)) == number
-    assert written(out / "masks") == {"photo.png"} | {f"clip.frames/{number:06d}.png" for number in range(11)}
-
-    made_at = (out / "overlay/clip.mp4").stat().st_mtime_ns
-    assert run(*arguments) == 0
-    assert (out / "overlay/clip.mp4").stat().st_mtime_ns == made_at
-    (out / "masks/clip.frames/000010.png").unlink()
-    assert run(*arguments) == 0
-    assert (out / "overlay/clip.mp4").stat().st_mtime_ns > made_at
-
-
-def test_broken_videos_are_listed(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    make_video(tmp_path / "in/good.mp4", 3)
-    whole = make_video(tmp_path / "in/cut.avi", 40).read_bytes()
-    (tmp_path / "in/cut.avi").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "in/bad.mp4").write_bytes(b"no video")
-    assert run("--input", "in") == 1
-    error = capfd.readouterr().err
-    assert "bad.mp4: OpenCV cannot open this as a video" in error
-    assert "cut.avi: ends after" in error
-    assert "good.mp4: ends" not in error
-    assert len(frames_of(tmp_path / "out/overlay/good.mp4")[0]) == 3
-    assert not list((tmp_path / "out").rglob(".partial*"))
-
-
-def test_an_interrupted_video_leaves_nothing(tmp_path: Path) -> None:
-    frame = np.zeros((31, 33, 3), np.uint8)
-
-    def interrupted() -> None:
-        with VideoWriter(tmp_path / "a.mp4", 25) as writer:
-            writer.write(frame)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert not list(tmp_path.iterdir())
-    with VideoWriter(tmp_path / "a.mp4", 25) as writer:
-        writer.write(frame)
-    assert frames_of(tmp_path / "a.mp4")[0][0].shape == (32, 34, 3)  # odd sizes become even
-
-
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_run_continues(
-    run: Run, parser: HumanParser, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: signal.Signals
-) -> None:
-    for number in range(12):
-        save(tmp_path / f"in/{number:02}.png", number)
-    arguments = ["--input", "in", "--overlay", "--json", "--batch-size", "1"]
-    command = [sys.executable, str(ROOT / "tests/support/predict_tiny.py"), "--checkpoint", "tiny", "--output", "out"]
-    environment = {**os.environ, "BATCH_SECONDS": "0.3"}
-    process = subprocess.Popen(
-        command + arguments,
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell without job control, as machines use it, makes its background jobs ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "out/json/01.json").exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(kind)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == (130 if kind == signal.SIGINT else -signal.SIGKILL)
-    if kind == signal.SIGINT:
-        assert error.endswith("Interrupted. Finished results are kept; the same command continues from here.\n")
-        assert "Traceback" not in error
-    finished = written(tmp_path / "out/json")
-    assert 2 <= len([name for name in finished if not name.startswith(".")]) < 12
-    assert run(*arguments) == 0
-    assert "had been done before" in capsys.readouterr().out
-    for number in range(12):
-        expected = parser.predict(tmp_path / f"in/{number:02}.png")
-        np.testing.assert_array_equal(mask(tmp_path / f"out/masks/{number:02}.png"), expected)
-        json.loads((tmp_path / f"out/json/{number:02}.json").read_text())
-        with Image.open(tmp_path / f"out/overlay/{number:02}.jpg") as overlay:
-            overlay.load()
 
 
 def test_the_command_with_a_real_checkpoint(small_network: CSENet, tmp_path: Path) -> None:
