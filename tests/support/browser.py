@@ -44,6 +44,13 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> An
     raise AssertionError(f"{what} did not come within {seconds} s")
 
 
+def free_port() -> int:
+    """Return a port of this computer that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def served(checkpoint: Path, folder: Path, options: Sequence[str] = ()) -> Iterator[str]:
     """Serve the page by `app.py` as a process of its own, and give its address.
@@ -51,9 +58,7 @@ def served(checkpoint: Path, folder: Path, options: Sequence[str] = ()) -> Itera
     Its output goes to `app.txt` in the folder, its temporary files below it. It must end well when it is told to,
     without a traceback, and leave no files.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log, temporary = folder / "app.txt", folder / "temporary"
     temporary.mkdir()
     command = [sys.executable, "app.py", "--checkpoint", str(checkpoint), "--port", str(port), *options]

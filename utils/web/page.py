@@ -117,7 +117,7 @@ class WebPage:
         if upload is None:
             return _nothing("")
         try:
-            picture = read_upload(upload.path, upload.name, self.limits)
+            picture = read_upload(upload.path, upload.name, self.limits, gr.utils.get_upload_folder())
             classes = self.parser.predict(picture, scales=_checked_scales(scales), mirror=mirror)
         except (UploadError, torch.OutOfMemoryError) as error:
             return _nothing(_warn(error))
@@ -213,6 +213,13 @@ def draw_examples(folder: Path) -> list[Path]:
 
 def launch(page: gr.Blocks, host: str, port: int, limits: Limits) -> None:
     """Serve the page until Ctrl-C, with nothing sent or fetched elsewhere. Raises OSError where the port is taken."""
+    serve(page, host, port, limits)
+    print(f"CSENet's page is at {page.local_url} - Ctrl-C ends it.", flush=True)
+    page.block_thread()
+
+
+def serve(page: gr.Blocks, host: str, port: int, limits: Limits) -> None:
+    """Serve the page from a thread until it is closed. Raises OSError where the port is taken."""
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     page.queue(max_size=32)
     try:
@@ -234,12 +241,10 @@ def launch(page: gr.Blocks, host: str, port: int, limits: Limits) -> None:
         raise OSError(
             f"{host}:{port} is taken, or no address of this computer; choose another --port or --host"
         ) from error
-    print(f"CSENet's page is at {page.local_url} - Ctrl-C ends it.", flush=True)
-    page.block_thread()
 
 
 def _as_uploaded(payload: Any) -> Upload | None:
-    """Return an uploaded file as it came; Gradio has checked that it is one."""
+    """Return an uploaded file as it came; `read_upload` checks that it is one."""
     if payload is None or payload.path is None:
         return None
     return Upload(payload.path, payload.orig_name or Path(payload.path).name)

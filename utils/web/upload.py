@@ -1,6 +1,8 @@
 """What people upload to the web page, checked before it is decoded, with messages for them."""
 
+import io
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,23 +26,25 @@ class UploadError(ValueError):
     """A file that cannot be parsed; the message is for the person who uploaded it."""
 
 
-def read_upload(path: str | os.PathLike[str], name: str, limits: Limits) -> Picture:
+def read_upload(path: str | os.PathLike[str], name: str, limits: Limits, folder: str | os.PathLike[str]) -> Picture:
     """Return an uploaded picture (H, W, 3) RGB, upright as its EXIF orientation says.
 
-    `name` is what the person calls the file. Its size is read from its header, so that a small file which unpacks to
-    gigabytes is refused before that. Raises UploadError for whatever is no picture, is broken, or exceeds the limits.
+    `path` is what a browser, or whoever poses as one, says: only regular files inside `folder` are opened, wherever
+    links lead. `name` is what the person calls the file. The picture's size is read from its header, so that a small
+    file which unpacks to gigabytes is refused before that. Raises UploadError for whatever was not uploaded, is no
+    picture, is broken, or exceeds the limits.
     """
-    megabytes = Path(path).stat().st_size / 2**20
-    if megabytes > limits.upload_mb:
-        raise UploadError(
-            f"“{name}” has {megabytes:.1f} MB; this page takes up to {limits.upload_mb:g} MB. "
-            "Please save it smaller and try again."
-        )
-    width, height = _size(path, name, limits)
+    try:
+        content = _uploaded_bytes(path, name, limits, folder)
+    except (OSError, ValueError) as error:  # a ValueError for names that no disk takes, and for ours
+        if isinstance(error, UploadError):
+            raise
+        raise _not_uploaded(name) from error
+    width, height = _size(content, name, limits)
     if max(width, height) > limits.picture_side:
         raise _too_large(name, f"{width} × {height} pixels", limits)
     try:
-        return rgb_picture(path)
+        return rgb_picture(content)
     except ValueError as error:  # DatasetError is one; so is a side too long for an older OpenCV
         raise UploadError(
             f"“{name}” is damaged or incomplete and cannot be opened. Please try another copy of it."
@@ -53,10 +57,29 @@ def formats_text() -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def _size(path: str | os.PathLike[str], name: str, limits: Limits) -> tuple[int, int]:
+def _uploaded_bytes(path: str | os.PathLike[str], name: str, limits: Limits, folder: str | os.PathLike[str]) -> bytes:
+    """Return a regular file inside the folder; a pipe, on which reading waits for ever, is not opened."""
+    resolved = Path(os.path.realpath(path))
+    if not resolved.is_relative_to(os.path.realpath(folder)) or not stat.S_ISREG(os.lstat(resolved).st_mode):
+        raise _not_uploaded(name)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with open(os.open(resolved, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):  # replaced meanwhile
+            raise _not_uploaded(name)
+        megabytes = status.st_size / 2**20
+        if megabytes > limits.upload_mb:
+            raise UploadError(
+                f"“{name}” has {megabytes:.1f} MB; this page takes up to {limits.upload_mb:g} MB. "
+                "Please save it smaller and try again."
+            )
+        return file.read(status.st_size)
+
+
+def _size(content: bytes, name: str, limits: Limits) -> tuple[int, int]:
     """Return (width, height) as the header of a picture says, with no pixel decoded."""
     try:
-        with Image.open(path, formats=tuple(readable_formats())) as picture:
+        with Image.open(io.BytesIO(content), formats=tuple(readable_formats())) as picture:
             return picture.size
     except Image.DecompressionBombError as error:
         raise _too_large(name, "far too many pixels", limits) from error
@@ -71,3 +94,7 @@ def _too_large(name: str, size: str, limits: Limits) -> UploadError:
         f"“{name}” has {size}; this page takes pictures of up to {limits.picture_side} pixels a side. "
         "Please make it smaller and try again."
     )
+
+
+def _not_uploaded(name: str) -> UploadError:
+    return UploadError(f"“{name}” is not, or no longer, among the uploads of this page. Please choose it again.")

@@ -44,14 +44,14 @@ def parsed() -> Parsed:
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "JPEG2000"])
 def test_uploads_are_read(tmp_path: Path, kind: str) -> None:
     (tmp_path / "upload").write_bytes(encoded(drawn(), kind))
-    assert np.array_equal(read_upload(tmp_path / "upload", "a", LIMITS), drawn())
+    assert np.array_equal(read_upload(tmp_path / "upload", "a", LIMITS, tmp_path), drawn())
 
 
 def test_orientation_is_honoured(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     (tmp_path / "upload.png").write_bytes(encoded(drawn(), exif=exif))
-    assert np.array_equal(read_upload(tmp_path / "upload.png", "a", LIMITS), np.rot90(drawn(), -1))
+    assert np.array_equal(read_upload(tmp_path / "upload.png", "a", LIMITS, tmp_path), np.rot90(drawn(), -1))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_orientation_is_honoured(tmp_path: Path) -> None:
 def test_unusable_uploads_get_a_message(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "upload").write_bytes(content)
     with pytest.raises(UploadError, match=message):
-        read_upload(tmp_path / "upload", "x.png", LIMITS)
+        read_upload(tmp_path / "upload", "x.png", LIMITS, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -83,7 +83,7 @@ def test_bombs_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("utils.web.upload.rgb_picture", fail)
     (tmp_path / "upload").write_bytes(bomb(12_000, 9_000))
     with pytest.raises(UploadError, match="12000 × 9000"):
-        read_upload(tmp_path / "upload", "x.png", LIMITS)
+        read_upload(tmp_path / "upload", "x.png", LIMITS, tmp_path)
 
 
 # What is shown and handed out
@@ -138,6 +138,11 @@ def page() -> Any:
     from utils.web.page import WebPage
 
     return WebPage(tiny_parser(), "tiny.pth", LIMITS)
+
+
+@pytest.fixture(autouse=True)
+def _upload_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
 
 
 def upload(folder: Path, content: bytes, name: str = "anna.png") -> Any:
