@@ -124,6 +124,12 @@ def stop_processes() -> None:
         dist.destroy_process_group()
 
 
+def print_from_main(text: str) -> None:
+    """Print a line from the main process alone."""
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        print(text, flush=True)
+
+
 def reduce_flags(flags: Sequence[bool]) -> list[bool]:
     """Return which flags are set in any process. Every process must call it."""
     return [bool(flag) for flag in _reduce(torch.tensor(flags, dtype=torch.int32), dist.ReduceOp.MAX)]

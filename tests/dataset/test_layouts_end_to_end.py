@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import train
 from dataset.descriptions import DatasetDescription
-from tests.support.tiny_network import TinyNetwork, load_tiny
-from utils.checkpoint.loading import read_checkpoint
+from tests.support.tiny_network import TinyNetwork
+from utils.checkpoint.loading import load_weights, read_checkpoint
 from utils.checkpoint.snapshots import LoadedModel
 from utils.evaluation import cli as evaluation_script
 
@@ -17,8 +18,8 @@ from utils.evaluation import cli as evaluation_script
 def load_tiny_model(path: str, *, input_size: tuple[int, int] | None = None) -> LoadedModel:
     content = read_checkpoint(path)
     description = DatasetDescription.from_dict(content["description"])
-    model = load_tiny(TinyNetwork(description.num_classes, tuple(content["input_size"])), content).eval()
-    return LoadedModel(model, description, {})  # type: ignore[arg-type]
+    model: Any = TinyNetwork(description.num_classes, tuple(content["input_size"]))
+    return LoadedModel(load_weights(model, content).eval(), description, {})
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,6 @@ def test_a_layout_can_be_trained_on_and_evaluated(
 ) -> None:
     make_dataset(layout, root=root, values=values)
     data, run, report = tmp_path / "data", tmp_path / "run", tmp_path / "report.json"
-    monkeypatch.setattr(train, "CSENet", TinyNetwork)
     monkeypatch.setattr(evaluation_script, "load_model", load_tiny_model)
     place = ["--data-dir", str(data), "--num-workers", "0", "--device", "cpu"]
     if name in ("atr", "pascal_person_part"):  # in LIP's layout only the name tells them
@@ -61,7 +61,8 @@ def test_a_layout_can_be_trained_on_and_evaluated(
         "--epochs",
         "1",
     ]
-    assert train.main([*place, *options, "--log-every", "1"]) == 0
+    tiny: Any = TinyNetwork
+    assert train.main([*place, *options, "--log-every", "1"], build_network=tiny) == 0
     snapshot = run / f"{name.upper()}_epoch_Best.pth"
     assert read_checkpoint(snapshot)["step"] == 3
     arguments = [*place, "--checkpoint", str(snapshot), "--report", str(report)]

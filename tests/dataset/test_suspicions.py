@@ -207,18 +207,18 @@ def test_a_look_ends_in_time(data_dir: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_training_says_what_is_suspicious_before_it_starts(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(train, "CSENet", TinyNetwork)
+    tiny: Any = TinyNetwork
     rewrite(data_dir, lambda v: np.where(v > 9, 255, 0))
     arguments = ["--data-dir", str(data_dir), "--snapshot-dir", str(tmp_path / "run"), "--input-size", "65,65"]
     arguments += ["--batch-size", "12", "--epochs", "1", "--num-workers", "0", "--device", "cpu"]
-    assert train.main(arguments) == 0
+    assert train.main(arguments, build_network=tiny) == 0
     out = capsys.readouterr().out
     looked, warned = (
         out.index(text) for text in ("\nLooked at all 12 train and all 6 val", "\nwarning: train: 12 of the 12")
     )
     assert looked < warned < out.index("\nepoch 1: mIoU")
     (data_dir / "train_segmentations/t07.png").write_bytes(b"broken")
-    assert train.main(arguments) == 1
+    assert train.main(arguments, build_network=tiny) == 1
     assert "t07.png: cannot be read as a label PNG" in capsys.readouterr().err
 
 

@@ -3,8 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +24,8 @@ class TinyNetwork(nn.Module):
     def __init__(self, num_classes: int, input_size: tuple[int, int], *, depth: int = 101) -> None:
         super().__init__()
         self.num_classes, self.input_size, self.depth = num_classes, input_size, depth
-        self.backbone = nn.Sequential(
+        # By this name `load_weights` knows this project's networks.
+        self.context_alignment = nn.Sequential(
             nn.Conv2d(3, 8, 3, 4, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout2d(0.2)
         )
         self.heads = nn.Conv2d(8, 3 * num_classes + 2, 1)
@@ -38,7 +37,7 @@ class TinyNetwork(nn.Module):
             self._misbehave()
         elif "FAIL_IN_VALIDATION" in os.environ:
             raise torch.OutOfMemoryError("no memory left")
-        features = self.backbone(images)
+        features = self.context_alignment(images)
         coarse, body, final, edge = self.heads(features).split([self.num_classes] * 3 + [2], dim=1)
         if self.training and self.calls == int(os.environ.get("BREAK_AT_STEP", 0)):
             final = final * torch.nan
@@ -59,9 +58,3 @@ class TinyNetwork(nn.Module):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.calls == int(os.environ.get("FAIL_AT_STEP", 0)):
             raise torch.OutOfMemoryError("no memory left")
-
-
-def load_tiny(model: TinyNetwork, source: Mapping[str, Any], **_: Any) -> TinyNetwork:
-    """Stand in for `load_weights`, which knows CSENet's names only."""
-    model.load_state_dict(source["model"])
-    return model

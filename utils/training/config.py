@@ -1,9 +1,11 @@
-"""The command line of train.py."""
+"""What a training is to do: the options of train.py as one typed, checked value."""
 
 import argparse
+from dataclasses import MISSING, asdict, dataclass, fields
 
 import torch
 
+from dataset.descriptions import DatasetDescription
 from networks.resnet import BLOCKS
 from utils.cli import HelpFormatter, size_option
 from utils.distributed import Processes
@@ -12,8 +14,99 @@ from utils.inference.crop_parser import AMP_DTYPES, available_cores
 IMAGES_PER_STEP = 16
 
 
-def parse_training_options(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; options that depend on the machine are still None, see `settle`."""
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The options of train.py, whose `--help` says what each means; the defaults are the published schedule.
+
+    None stands for what depends on the machine or the dataset. Raises ValueError for values that can never work.
+    """
+
+    data_dir: str
+    dataset: str | None = None
+    input_size: tuple[int, int] = (473, 473)
+    num_classes: int | None = None
+    ignore_label: int | None = None
+    random_mirror: bool = True
+    random_scale: bool = True
+    random_rotation: bool = True
+    random_colour: bool = True
+    mixup: bool = True
+    num_workers: int | None = None
+
+    epochs: int = 150
+    batch_size: int | None = None
+    accumulate: int = 1
+    learning_rate: float = 2.5e-3
+    power: float = 0.9
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    random_seed: int = 0
+
+    restore_from: str | None = None
+    depth: int = 101
+    device: str | None = None
+    amp: str | None = None
+    compile: bool = False
+    deterministic: bool = False
+
+    snapshot_dir: str = "snapshots"
+    resume: str | None = None
+    val_every: int = 5
+    val_batch_size: int = 16
+    keep_every: int = 0
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "val_every", "val_batch_size", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+        for name in ("random_seed", "keep_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name.replace('_', '-')} must not be negative")
+
+    def check_dataset(self, description: DatasetDescription) -> None:
+        """Raise ValueError where the user expects other labels than the dataset has."""
+        for name in ("num_classes", "ignore_label"):
+            expected, actual = getattr(self, name), getattr(description, name)
+            if expected not in (None, actual):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {expected} does not fit the dataset {description.name}, "
+                    f"which has {actual}"
+                )
+
+    def resolve(self, processes: Processes) -> "ResolvedConfig":
+        """Return the config for this machine and number of processes; raise ValueError where it cannot work there."""
+        on_gpu = processes.device.type == "cuda"
+        batch_size, num_workers, amp = self.batch_size, self.num_workers, self.amp
+        if batch_size is None:
+            batch_size, rest = divmod(IMAGES_PER_STEP, processes.world_size * self.accumulate)
+            if rest or not batch_size:
+                raise ValueError(
+                    f"16 images a step cannot be divided over {processes.world_size} processes x --accumulate "
+                    f"{self.accumulate}; set --batch-size"
+                )
+        if num_workers is None:
+            num_workers = min(8, max(1, available_cores() // processes.local_world_size))
+        if amp is None:
+            amp = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "off"
+        if amp == "fp16" and not on_gpu:
+            raise ValueError("--amp fp16 needs a GPU; use --amp bf16 or --amp off on the CPU")
+        resolved = {"batch_size": batch_size, "num_workers": num_workers, "amp": amp}
+        return ResolvedConfig(**asdict(self) | resolved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig(TrainConfig):
+    """A config in which nothing that depends on the machine is left open."""
+
+    batch_size: int
+    num_workers: int
+    amp: str
+
+
+def parse_config(arguments: list[str] | None = None) -> TrainConfig:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description="Train CSENet on a human-parsing dataset. The defaults are the published schedule.",
         formatter_class=HelpFormatter,
@@ -22,14 +115,15 @@ def parse_training_options(arguments: list[str] | None = None) -> argparse.Names
     _add_schedule_options(parser.add_argument_group("schedule"))
     _add_network_options(parser.add_argument_group("network and speed"))
     _add_result_options(parser.add_argument_group("results"))
-    return parser.parse_args(arguments)
+    parser.set_defaults(**{field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING})
+    return TrainConfig(**vars(parser.parse_args(arguments)))
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--data-dir", required=True, help="the dataset's folder")
     add("--dataset", help="its name, if the folder does not tell: lip, cihp, atr, pascal_person_part, ade20k")
-    add("--input-size", type=size_option, default=(473, 473), metavar="H,W", help="training crop")
+    add("--input-size", type=size_option, metavar="H,W", help="training crop")
     add("--num-classes", type=int, help="only checked: the dataset knows its number of classes")
     add("--ignore-label", type=int, help="only checked: the dataset knows its ignore label")
     for name, what in (
@@ -39,27 +133,26 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         ("--random-colour", "blur, jitter or grey half of the crops"),
         ("--mixup", "mix three batches in ten with themselves"),
     ):
-        add(name, action=argparse.BooleanOptionalAction, default=True, help=what)
+        add(name, action=argparse.BooleanOptionalAction, help=what)
     add("--num-workers", type=int, help="processes that read photographs (default: by the number of cores)")
 
 
 def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--epochs", type=int, default=150)
+    add("--epochs", type=int)
     add("--batch-size", type=int, help="images per process and batch (default: what makes 16 a step altogether)")
     add(
         "--accumulate",
         type=int,
-        default=1,
         metavar="N",
         help="add the gradients of N batches for one step. A step then has batch-size x N x processes images; the "
         "learning rate is meant for 16 and does not follow by itself: scale it in proportion",
     )
-    add("--learning-rate", type=float, default=2.5e-3, help="at the start, for 16 images a step")
-    add("--power", type=float, default=0.9, help="rate = learning rate x (1 - step / steps) ^ power")
-    add("--momentum", type=float, default=0.9)
-    add("--weight-decay", type=float, default=5e-4)
-    add("--random-seed", type=int, default=0)
+    add("--learning-rate", type=float, help="at the start, for 16 images a step")
+    add("--power", type=float, help="rate = learning rate x (1 - step / steps) ^ power")
+    add("--momentum", type=float)
+    add("--weight-decay", type=float)
+    add("--random-seed", type=int)
 
 
 def _add_network_options(group: argparse._ArgumentGroup) -> None:
@@ -70,7 +163,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         help="starting weights: an ImageNet backbone, or a CSENet of any classes and crop, of which classes "
         "of the same name are kept",
     )
-    add("--depth", type=int, choices=sorted(BLOCKS), default=101, help="of the backbone")
+    add("--depth", type=int, choices=sorted(BLOCKS), help="of the backbone")
     add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: bf16 where the GPU has it, else off)")
     add("--compile", action="store_true", help="compile the network first (minutes, then faster steps)")
@@ -79,35 +172,9 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_result_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--snapshot-dir", default="snapshots", help="where snapshots and logs go")
+    add("--snapshot-dir", help="where snapshots and logs go")
     add("--resume", metavar="FILE|auto", help="continue an interrupted run; auto: if the snapshot folder has one")
-    add("--val-every", type=int, default=5, metavar="EPOCHS", help="measure the mIoU (one scale, no mirror)")
-    add("--val-batch-size", type=int, default=16, help="images at once while doing so")
-    add("--keep-every", type=int, default=0, metavar="EPOCHS", help="also keep these snapshots (0: none)")
-    add("--log-every", type=int, default=20, metavar="STEPS", help="log the loss of every such step")
-
-
-def settle(options: argparse.Namespace, processes: Processes) -> None:
-    """Replace the defaults that depend on the machine by values; raise ValueError where the options cannot work."""
-    for name in ("epochs", "accumulate", "val_every", "val_batch_size", "log_every"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
-    for name in ("random_seed", "keep_every"):
-        if getattr(options, name) < 0:
-            raise ValueError(f"--{name.replace('_', '-')} must not be negative")
-    if options.batch_size is None:
-        options.batch_size, rest = divmod(IMAGES_PER_STEP, processes.world_size * options.accumulate)
-        if rest or not options.batch_size:
-            raise ValueError(
-                f"16 images a step cannot be divided over {processes.world_size} processes x --accumulate "
-                f"{options.accumulate}; set --batch-size"
-            )
-    if options.batch_size < 1:
-        raise ValueError("--batch-size must be at least 1")
-    if options.num_workers is None:
-        options.num_workers = min(8, max(1, available_cores() // processes.local_world_size))
-    if options.amp is None:
-        on_gpu = processes.device.type == "cuda"
-        options.amp = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "off"
-    if options.amp == "fp16" and processes.device.type != "cuda":
-        raise ValueError("--amp fp16 needs a GPU; use --amp bf16 or --amp off on the CPU")
+    add("--val-every", type=int, metavar="EPOCHS", help="measure the mIoU (one scale, no mirror)")
+    add("--val-batch-size", type=int, help="images at once while doing so")
+    add("--keep-every", type=int, metavar="EPOCHS", help="also keep these snapshots (0: none)")
+    add("--log-every", type=int, metavar="STEPS", help="log the loss of every such step")

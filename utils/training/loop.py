@@ -1,329 +1,174 @@
-"""The training run: its epochs, validation, snapshots, and how it ends and is continued."""
+"""The training, from top to bottom: set-up, epochs, steps, and what happens between them."""
 
-import argparse
-import math
+import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dataset.crops import TrainingCrops, worker_init
-from dataset.descriptions import DatasetDescription
+from dataset.descriptions import list_samples, load_description
 from dataset.layouts import Sample
-from dataset.sampling import TrainingBatches
+from dataset.suspicions import look_before_training
 from networks import CSENet
-from utils.checkpoint.snapshots import snapshot_content, write_snapshot
-from utils.distributed import Processes, copy_buffers_from_main, reduce_flags, reduce_sum, wait_for_all
-from utils.evaluation.engine import evaluate
-from utils.evaluation.report import validation_figures
-from utils.inference.crop_parser import CropParser
-from utils.pictures.training import training_picture
+from utils.checkpoint.snapshots import write_snapshot
+from utils.distributed import print_from_main, reduce_flags, start_processes
 from utils.progress import Progress, duration
-from utils.training.log import RunLog
-from utils.training.step import Optimisation
-from utils.training.stopping import StopRequest
-
-# GPUs run ahead of the host: looking at every loss at once would make them wait.
-STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 10}
-
-
-class TrainingDivergedError(RuntimeError):
-    """A loss is not finite; the message names the step and the terms."""
+from utils.training.config import TrainConfig
+from utils.training.log import EpochLosses, RunLog
+from utils.training.state import BuildNetwork, TrainingState, advice_after_divergence, save_last, starting_state
+from utils.training.step import take_step
+from utils.training.stopping import StopRequest, TrainingDivergedError, TrainingStoppedError
+from utils.training.validation import validate
 
 
-class TrainingStoppedError(RuntimeError):
-    """A signal asked the run to stop, and its state is saved."""
+def train(config: TrainConfig, *, build_network: BuildNetwork = CSENet) -> None:
+    """Train a network as the config says, or go on with an interrupted run.
 
+    `build_network` is called as `CSENet(num_classes, input_size, depth=depth)`.
 
-class TrainingRun:
-    """A network in training, and all that changes with it.
-
-    Args:
-        model: on the CPU, with its starting weights.
-        options: those of `train.py`, all settled (see there for each one's meaning).
-        processes: which of the run's processes this is.
-        samples: the labelled photographs, by split ("train", "val").
+    Raises TrainingStoppedError after a signal, with the state saved; TrainingDivergedError; CheckpointError,
+    DatasetError, ValueError and OSError for files and options that cannot be used.
     """
-
-    def __init__(
-        self,
-        model: CSENet,
-        description: DatasetDescription,
-        samples: dict[str, list[Sample]],
-        options: argparse.Namespace,
-        processes: Processes,
-        stop: StopRequest,
-    ) -> None:
-        self.options, self.processes, self.stop = options, processes, stop
-        self.description, self.samples = description, samples
-        self.device = processes.device
-        self.batches = TrainingBatches(
-            len(samples["train"]),
-            options.batch_size,
-            accumulate=options.accumulate,
-            rank=processes.rank,
-            world_size=processes.world_size,
-            seed=options.random_seed,
+    with StopRequest() as stop:
+        processes = start_processes(config.device)
+        description = load_description(config.data_dir, config.dataset)
+        samples = {split: list_samples(config.data_dir, description, split) for split in ("train", "val")}
+        resolved = config.resolve(processes)
+        resolved.check_dataset(description)
+        choose_algorithms(deterministic=resolved.deterministic, device=processes.device)
+        state = starting_state(
+            resolved, description, processes, num_images=len(samples["train"]), build_network=build_network
         )
-        self.total_steps = options.epochs * self.batches.steps_per_epoch
-        self.step = 0
-        self.finished_epochs = 0
-        self.best_mean_iou = -1.0
+        log = RunLog(Path(config.snapshot_dir), enabled=processes.is_main)
+        announce(state, samples)
+        train_epochs(state, samples, log, stop)
+        log.close()
+        print_from_main(f"Done. Best mIoU {state.best_mean_iou:.2f}: {state.path('Best')}")
 
-        self.optimisation = Optimisation(model, description, options, processes, self.batches, self.total_steps)
-        self.model = self.optimisation.model
-        folder = Path(options.snapshot_dir)
-        name = description.name.upper()
-        self.best_path, self.last_path = folder / f"{name}_epoch_Best.pth", folder / f"{name}_epoch_Last.pth"
-        self.log = RunLog(folder, enabled=processes.is_main)
 
-    # --- the schedule -------------------------------------------------------------------------------------------
+def train_epochs(state: TrainingState, samples: dict[str, list[Sample]], log: RunLog, stop: StopRequest) -> None:
+    """Train all epochs that are left, with a validation now and then and a snapshot after each."""
+    config = state.config
+    loader = training_loader(state, samples["train"])
+    start, first_step = time.monotonic(), state.step
 
-    def run(self) -> None:
-        """Train all epochs that are left.
+    def time_left() -> str:
+        per_step = (time.monotonic() - start) / (state.step - first_step)
+        return duration(per_step * (state.total_steps - state.step))
 
-        Raises TrainingStoppedError after a signal, with the state saved, and TrainingDivergedError.
-        """
-        loader = self._loader()
-        start, first_step = time.monotonic(), self.step
-        for epoch in range(self.finished_epochs, self.options.epochs):
-            self._train_epoch(epoch, loader, start, first_step)
-            self._finish_epoch(epoch)
-            if self._reduced(stop=self.stop.signal is not None)[0]:
-                raise TrainingStoppedError(f"stopped after epoch {epoch + 1}; {self.last_path} holds the state")
-        self.log.close()
-
-    def _loader(self) -> DataLoader[dict[str, Tensor]]:
-        options = self.options
-        crops = TrainingCrops(
-            self.samples["train"],
-            self.description,
-            crop_size=options.input_size,
-            seed=options.random_seed,
-            random_mirror=options.random_mirror,
-            random_scale=options.random_scale,
-            random_rotation=options.random_rotation,
-            random_colour=options.random_colour,
-        )
-        return DataLoader(
-            crops,
-            batch_sampler=self.batches,
-            num_workers=options.num_workers,
-            persistent_workers=options.num_workers > 0,
-            worker_init_fn=worker_init,
-            pin_memory=self.device.type == "cuda",
-        )
-
-    def _train_epoch(self, epoch: int, loader: DataLoader, run_start: float, run_first_step: int) -> None:
-        """Take the epoch's steps that are left."""
-        steps = self.batches.steps_per_epoch
-        done = self.step - epoch * steps
-        if done == steps:  # stopped between the last step and the validation
-            return
-        self.batches.start_at(epoch, done)
-        self.model.train()
-        check_every = STEPS_BETWEEN_CHECKS.get(self.device.type, 1)
-        unchecked: list[tuple[int, dict[str, Tensor]]] = []
-        epoch_figures: list[dict[str, float]] = []
-        images = self.batches.images_per_step
-        batches = iter(loader)
-        start = time.monotonic()
-        title = f"epoch {epoch + 1}/{self.options.epochs}"
-        with Progress(
-            title, steps * images, "images", done=done * images, quiet=not self.processes.is_main
-        ) as progress:
-            for step_in_epoch in range(done, steps):
-                unchecked.append((self.step, self.optimisation.take_step(self.step, batches)))
-                self.step += 1
-                last = step_in_epoch + 1 == steps
-                problem = None
-                if last or len(unchecked) >= check_every:
-                    problem = self._check(unchecked, epoch_figures)
-                    unchecked.clear()
-                self._stop_if_asked(problem, epoch)
-                seconds_left = (
-                    (time.monotonic() - run_start) / (self.step - run_first_step) * (self.total_steps - self.step)
-                )
-                note = (
-                    f"loss {epoch_figures[-1]['loss']:.3f}, run {duration(seconds_left)} left"
-                    if epoch_figures
-                    else None
-                )
-                progress.advance(images, note)
-        seconds = time.monotonic() - start
-        self._log_epoch(epoch, epoch_figures, (steps - done) * images / seconds)
-
-    # --- between the steps --------------------------------------------------------------------------------------
-
-    def _check(self, unchecked: list[tuple[int, dict[str, Tensor]]], figures: list[dict[str, float]]) -> str | None:
-        """Bring losses to the host, append them to `figures`, and say what is wrong if one is not finite."""
-        stacked = torch.stack([torch.stack(list(terms.values())) for _, terms in unchecked]).cpu().tolist()
-        for (step, terms), values in zip(unchecked, stacked, strict=True):
-            row = dict(zip(terms, values, strict=True))
-            broken = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
-            if broken:
-                return f"at step {step + 1} of {self.total_steps} the loss is not finite: {', '.join(broken)}"
-            figures.append(row)
-            if step % self.options.log_every == 0:
-                epoch = step // self.batches.steps_per_epoch + 1
-                rate = self.optimisation.learning_rate(step)
-                self.log.scalars("step", step + 1, epoch, {**row, "learning_rate": rate})
-        return None
-
-    def _stop_if_asked(self, problem: str | None, epoch: int) -> None:
-        """End the run, in all processes together, if one diverged or was sent a signal."""
-        diverged, stop = self._reduced(diverged=problem is not None, stop=self.stop.signal is not None)
-        if diverged:
-            raise TrainingDivergedError(
-                f"{problem or 'another process: the loss is not finite'}. Nothing was saved after it; "
-                f"{self._snapshot_state()}. Try a lower --learning-rate, or --amp off"
-            )
-        if stop:
-            self._save_last()
+    for epoch in range(state.finished_epochs + 1, config.epochs + 1):
+        if state.step < epoch * state.batches.steps_per_epoch:  # else stopped between the last step and the validation
+            train_epoch(state, epoch, loader, log, stop, time_left)
+        if samples["val"] and (epoch % config.val_every == 0 or epoch == config.epochs):
+            save_last(state)  # a validation can take long, and fail
+            leave_if_needed(state, epoch, stop)
+            validate(state, samples["val"], epoch, log)
+        state.finished_epochs = epoch
+        save_last(state)
+        if config.keep_every and epoch % config.keep_every == 0 and state.processes.is_main:
+            write_snapshot(state.path(epoch), state.network_dict())
+        if reduce_flags([stop.signal is not None])[0]:
             raise TrainingStoppedError(
-                f"stopped in epoch {epoch + 1} after step {self.step} of {self.total_steps}; {self.last_path} "
-                "holds the state"
+                f"stopped after epoch {epoch}; {state.path('Last')} holds the state", stop.exit_status
             )
 
-    def _reduced(self, **flags: bool) -> list[bool]:
-        return reduce_flags(list(flags.values()))
 
-    def _snapshot_state(self) -> str:
-        if self.last_path.exists():
-            return f"the last good snapshot is {self.last_path}"
-        return "there is no earlier snapshot of this run"
+def train_epoch(
+    state: TrainingState,
+    epoch: int,
+    loader: DataLoader[dict[str, Tensor]],
+    log: RunLog,
+    stop: StopRequest,
+    time_left: Callable[[], str],
+) -> None:
+    """Take the steps of an epoch (counted from 1) that are left."""
+    steps, images = state.batches.steps_per_epoch, state.batches.images_per_step
+    done = state.step - (epoch - 1) * steps
+    state.batches.start_at(epoch - 1, done)
+    state.model.train()
+    batches = iter(loader)
+    losses = EpochLosses(state, log)
+    start = time.monotonic()
+    with Progress(
+        f"epoch {epoch}/{state.config.epochs}",
+        steps * images,
+        "images",
+        done=done * images,
+        quiet=not state.processes.is_main,
+    ) as progress:
+        for step in range(done + 1, steps + 1):
+            problem = losses.add(take_step(state, batches), last=step == steps)
+            leave_if_needed(state, epoch, stop, problem)
+            note = f"loss {losses.rows[-1]['loss']:.3f}, run {time_left()} left" if losses.rows else None
+            progress.advance(images, note)
+    losses.log_means(epoch, (steps - done) * images / (time.monotonic() - start))
 
-    def _log_epoch(self, epoch: int, figures: list[dict[str, float]], images_per_second: float) -> None:
-        """Log the epoch's mean of each term over its steps and the processes."""
-        names = list(figures[0])
-        table = np.array([[row[name] for name in names] for row in figures]).mean(axis=0)
-        means = dict(zip(names, (reduce_sum(table) / self.processes.world_size).tolist(), strict=True))
-        rates = {"learning_rate": self.optimisation.learning_rate(self.step), "images_per_second": images_per_second}
-        self.log.scalars("epoch", self.step, epoch + 1, {**means, **rates})
 
-    def _finish_epoch(self, epoch: int) -> None:
-        """Validate if it is time to, and save."""
-        options = self.options
-        number = epoch + 1
-        if self.samples["val"] and (number % options.val_every == 0 or number == options.epochs):
-            self._save_last()  # a validation can take long, and fail
-            self._stop_if_asked(None, epoch)
-            self._validate(number)
-        self.finished_epochs = number
-        self._save_last()
-        if options.keep_every and number % options.keep_every == 0 and self.processes.is_main:
-            path = self.last_path.with_name(f"{self.description.name.upper()}_epoch_{number}.pth")
-            write_snapshot(path, self._content(resumable=False))
-
-    def _validate(self, number: int) -> None:
-        """Measure the whole validation set, log it, and keep the network if its published mIoU is the best so far."""
-        copy_buffers_from_main(self.model)
-        self.model.eval()
-        parser = CropParser(
-            self.model,
-            self.device,
-            mirror=False,
-            amp=self.options.amp,
-            cores=torch.get_num_threads(),
+def leave_if_needed(state: TrainingState, epoch: int, stop: StopRequest, problem: str | None = None) -> None:
+    """End the run, in all processes together, if one has a problem (its loss is not finite) or was sent a signal."""
+    diverged, stopped = reduce_flags([problem is not None, stop.signal is not None])
+    if diverged:
+        raise TrainingDivergedError(
+            f"{problem or 'another process: the loss is not finite'}. Nothing was saved after it; "
+            f"{advice_after_divergence(state)}"
         )
-        evaluation = evaluate(
-            parser,
-            self.samples["val"],
-            self.description,
-            self.processes,
-            crop_size=self.options.input_size,
-            batch_size=self.options.val_batch_size,
-            num_workers=self.options.num_workers,
-            title=f"epoch {number}: validation",
+    if stopped:
+        save_last(state)
+        raise TrainingStoppedError(
+            f"stopped in epoch {epoch} after step {state.step} of {state.total_steps}; {state.path('Last')} "
+            "holds the state",
+            stop.exit_status,
         )
-        self.log.scalars("validation", self.step, number, validation_figures(evaluation, self.description.class_names))
-        mean_iou = evaluation.confusion.mean_iou
-        better = mean_iou > self.best_mean_iou
-        if self.processes.is_main:
-            self.log.picture(
-                "validation/examples",
-                self.step,
-                training_picture(self.model, self.samples["val"][:4], self.description, self.options.input_size),
-            )
-            print(
-                f"epoch {number}: mIoU {mean_iou:.2f} ({evaluation.exact_centre.mean_iou:.2f} with exact centres), "
-                f"pixel accuracy {evaluation.confusion.pixel_accuracy:.2f}"
-                + (" (the best so far)" if better else f" (best {self.best_mean_iou:.2f})"),
-                flush=True,
-            )
-        if better:
-            self.best_mean_iou = mean_iou
-            if self.processes.is_main:
-                write_snapshot(self.best_path, self._content(resumable=False, epoch=number))
 
-    # --- snapshots ----------------------------------------------------------------------------------------------
 
-    def _content(self, *, resumable: bool, epoch: int | None = None) -> dict[str, Any]:
-        content = snapshot_content(
-            self.model,
-            self.description,
-            step=self.step,
-            finished_epochs=self.finished_epochs if epoch is None else epoch,
-            steps_per_epoch=self.batches.steps_per_epoch,
-            images_per_step=self.batches.images_per_step,
-            best_mean_iou=self.best_mean_iou,
-            options=vars(self.options),
-        )
-        if resumable:
-            content |= self.optimisation.state()
-        return content
+def training_loader(state: TrainingState, samples: Sequence[Sample]) -> DataLoader[dict[str, Tensor]]:
+    """Return batches of random crops, of the epoch that `state.batches` is at."""
+    config = state.config
+    crops = TrainingCrops(
+        samples,
+        state.description,
+        crop_size=config.input_size,
+        seed=config.random_seed,
+        random_mirror=config.random_mirror,
+        random_scale=config.random_scale,
+        random_rotation=config.random_rotation,
+        random_colour=config.random_colour,
+    )
+    return DataLoader(
+        crops,
+        batch_sampler=state.batches,
+        num_workers=config.num_workers,
+        persistent_workers=config.num_workers > 0,
+        worker_init_fn=worker_init,
+        pin_memory=state.device.type == "cuda",
+    )
 
-    def _save_last(self) -> None:
-        """Save all that continuing needs, unless the weights are broken already."""
-        finite = all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters())
-        if self._reduced(broken=not finite)[0]:
-            raise TrainingDivergedError(
-                f"after step {self.step} of {self.total_steps} the weights are not finite. They were not saved; "
-                f"{self._snapshot_state()}. Try a lower --learning-rate, or --amp off"
-            )
-        if self.processes.is_main:
-            write_snapshot(self.last_path, self._content(resumable=True))
-        wait_for_all()
 
-    def set_aside_earlier(self) -> None:
-        """Rename the last snapshot of an earlier run, lest this one be continued from it after a crash."""
-        if self.last_path.exists():
-            aside = self.last_path.with_suffix(".previous.pth")
-            self.last_path.replace(aside)
-            print(f"The earlier run's {self.last_path} is now {aside.name}.", flush=True)
+def choose_algorithms(*, deterministic: bool, device: torch.device) -> None:
+    """Choose the same algorithms in every run, or the fastest."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Some backward passes on GPUs (bilinear sampling) have no deterministic form; there it warns.
+        torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    else:
+        torch.backends.cudnn.benchmark = True
 
-    def restore(self, content: dict[str, Any]) -> None:
-        """Continue from a snapshot's content whose weights `model` already has.
 
-        Raises ValueError if it belongs to a run with another crop, or another number of images per step or in the
-        training set, whose steps would mean something else; or if it is past this run's end.
-        """
-        if "optimizer" not in content:
-            raise ValueError(
-                "this snapshot holds the network alone and cannot be resumed; use the ..._epoch_Last.pth beside it, or "
-                "start a new run from it with --restore-from"
-            )
-        for key, now in (
-            ("images_per_step", self.batches.images_per_step),
-            ("steps_per_epoch", self.batches.steps_per_epoch),
-        ):
-            if content[key] != now:
-                raise ValueError(
-                    f"the interrupted run had {content[key]} {key.replace('_', ' ')}, this one {now}; resume with the "
-                    "same data and the same --batch-size x --accumulate x processes"
-                )
-        if content["input_size"] != list(self.options.input_size):
-            height, width = content["input_size"]
-            raise ValueError(f"the interrupted run had --input-size {height},{width}; resume it with the same")
-        if content["step"] > self.total_steps:
-            raise ValueError(
-                f"the interrupted run has already done {content['step']} steps, and {self.options.epochs} epochs are "
-                f"only {self.total_steps}; set --epochs higher"
-            )
-        self.optimisation.restore(content)
-        self.step, self.finished_epochs = content["step"], content["finished_epochs"]
-        self.best_mean_iou = content["best_mean_iou"]
+def announce(state: TrainingState, samples: dict[str, list[Sample]]) -> None:
+    """Say from the main process what will be trained where, and what looks wrong with the labels."""
+    if not state.processes.is_main:
+        return
+    config, device = state.config, state.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+    print(
+        f"{state.description.name}: {len(samples['train'])} training and {len(samples['val'])} validation images, "
+        f"{state.description.num_classes} classes; {state.total_steps} steps of {state.batches.images_per_step} images "
+        f"on {state.processes.world_size} x {name}, amp {config.amp}; snapshots and logs in {config.snapshot_dir}",
+        flush=True,
+    )
+    for line in look_before_training(samples, state.description, workers=max(1, config.num_workers)):
+        print(line, flush=True)

@@ -1,4 +1,4 @@
-"""Stopping a long run from outside: SIGTERM and Ctrl-C ask it to finish its step, save and leave."""
+"""How a run ends early: SIGTERM and Ctrl-C ask it to finish its step, save and leave; or its loss is not finite."""
 
 import contextlib
 import os
@@ -8,6 +8,18 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss or weights are not finite; the message names the step and what to do."""
+
+
+class TrainingStoppedError(RuntimeError):
+    """A signal asked the run to stop, and its state is saved; `exit_status` is what a shell expects then."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class StopRequest:

@@ -291,13 +291,13 @@ def test_resume_refuses_other_classes(start: Start, uninterrupted: Path, tmp_pat
 
 
 def test_restore_from_takes_over_a_parser_of_other_classes(
-    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The run ends before its first step, for want of images."""
-    monkeypatch.setattr(train, "CSENet", lambda *arguments, **options: empty_network(*arguments, **options))
     torch.save(published("module.", num_classes=7), tmp_path / "seven.pth")
     options = ["--restore-from", str(tmp_path / "seven.pth"), "--batch-size", "25"]
-    assert train.main([*command(people, tmp_path / "run")[2:], *options]) == 1
+    arguments = [*command(people, tmp_path / "run")[2:], *options]
+    assert train.main(arguments, build_network=empty_network) == 1
     out, error = capsys.readouterr()
     assert out.startswith(f"Starting from '{tmp_path / 'seven.pth'}' (classes without names, 7 classes, ")
     assert out.count("\n") == 1

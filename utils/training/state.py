@@ -1,0 +1,212 @@
+"""The state of a training: all that its steps change, and so what a snapshot holds."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dataset.descriptions import DatasetDescription
+from dataset.sampling import TrainingBatches
+from networks import CSENet
+from utils.checkpoint.classes import check_same_classes
+from utils.checkpoint.loading import load_weights, read_checkpoint
+from utils.checkpoint.snapshots import read_training, snapshot_content, write_snapshot
+from utils.checkpoint.transfer import start_from
+from utils.distributed import Processes, print_from_main, reduce_flags, restart_count, wait_for_all
+from utils.losses import CSENetLoss
+from utils.training.config import ResolvedConfig, TrainConfig
+from utils.training.stopping import TrainingDivergedError
+
+BuildNetwork = Callable[..., CSENet]
+"""Builds a network as `CSENet(num_classes, input_size, depth=depth)` does."""
+
+
+class TrainingState:
+    """A network in training on its device, its optimiser, and how far they have come.
+
+    Args:
+        model: on the CPU, with its starting weights.
+        batches: which of them this process takes, and how many images and steps they make.
+    """
+
+    def __init__(
+        self,
+        model: CSENet,
+        description: DatasetDescription,
+        config: ResolvedConfig,
+        processes: Processes,
+        batches: TrainingBatches,
+    ) -> None:
+        self.description, self.config, self.processes, self.batches = description, config, processes, batches
+        self.device = processes.device
+        if self.device.type == "cuda":
+            model = model.to(self.device).to(memory_format=torch.channels_last)
+            if processes.world_size > 1:
+                model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        if config.compile:
+            model.compile()
+        self.model = model
+        self.network: nn.Module = model  # what a step calls
+        if dist.is_initialized():
+            gpus = [self.device] if self.device.type == "cuda" else None
+            self.network = DistributedDataParallel(model, device_ids=gpus)
+        self.criterion = CSENetLoss(description.num_classes, has_background=description.has_background)
+        self.optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            fused=True,  # one pass over a hundred million weights: on a CPU ten times as fast
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
+        self.step = 0
+        self.finished_epochs = 0
+        self.best_mean_iou = -1.0
+
+    @property
+    def total_steps(self) -> int:
+        """The number of steps of the whole schedule."""
+        return self.config.epochs * self.batches.steps_per_epoch
+
+    def learning_rate(self, step: int) -> float:
+        """Return a step's rate: the base rate, falling to zero over all steps by a power law."""
+        return self.config.learning_rate * (1 - step / self.total_steps) ** self.config.power
+
+    def path(self, epoch: int | str) -> Path:
+        """Return the snapshot file of an epoch: a number, "Last" or "Best"."""
+        return snapshot_path(self.config, self.description, epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the content of a snapshot from which the training can be continued."""
+        return self.network_dict() | {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def network_dict(self) -> dict[str, Any]:
+        """Return the content of a snapshot that is only to be used: a third of the size."""
+        return snapshot_content(
+            self.model,
+            self.description,
+            step=self.step,
+            finished_epochs=self.finished_epochs,
+            steps_per_epoch=self.batches.steps_per_epoch,
+            images_per_step=self.batches.images_per_step,
+            best_mean_iou=self.best_mean_iou,
+            options=dataclasses.asdict(self.config),
+        )
+
+    def load_state_dict(self, content: dict[str, Any], *, where: str) -> None:
+        """Continue from a snapshot's content, which messages call `where`.
+
+        Raises CheckpointError where its network or classes are others. Raises ValueError if it belongs to a run with
+        another crop, or another number of images per step or in the training set, whose steps would mean something
+        else; or if it is past this run's end.
+        """
+        load_weights(self.model, content, where=where)
+        trained = read_training(content, where)
+        check_same_classes(trained.description, self.model.num_classes, self.description, where=where)
+        self._check_continues(content)
+        self.optimizer.load_state_dict(content["optimizer"])
+        for parameter, state in self.optimizer.state.items():
+            # The fused step goes through memory in order, which on a GPU is channels last and on a CPU is not.
+            for name, value in state.items():
+                state[name] = torch.empty_like(parameter).copy_(value)
+        self.scaler.load_state_dict(content["scaler"])
+        self.step, self.finished_epochs = content["step"], content["finished_epochs"]
+        self.best_mean_iou = content["best_mean_iou"]
+
+    def _check_continues(self, content: dict[str, Any]) -> None:
+        if "optimizer" not in content:
+            raise ValueError(
+                "this snapshot holds the network alone and cannot be resumed; use the ..._epoch_Last.pth beside it, or "
+                "start a new run from it with --restore-from"
+            )
+        for key in ("images_per_step", "steps_per_epoch"):
+            if content[key] != (now := getattr(self.batches, key)):
+                raise ValueError(
+                    f"the interrupted run had {content[key]} {key.replace('_', ' ')}, this one {now}; resume with the "
+                    "same data and the same --batch-size x --accumulate x processes"
+                )
+        if content["input_size"] != list(self.config.input_size):
+            height, width = content["input_size"]
+            raise ValueError(f"the interrupted run had --input-size {height},{width}; resume it with the same")
+        if content["step"] > self.total_steps:
+            raise ValueError(
+                f"the interrupted run has already done {content['step']} steps, and {self.config.epochs} epochs are "
+                f"only {self.total_steps}; set --epochs higher"
+            )
+
+
+def starting_state(
+    config: ResolvedConfig,
+    description: DatasetDescription,
+    processes: Processes,
+    *,
+    num_images: int,
+    build_network: BuildNetwork,
+) -> TrainingState:
+    """Build the network for a dataset of `num_images` and fill it: from an interrupted run, `--restore-from` or chance.
+
+    Raises CheckpointError and ValueError where a file or the number of images does not fit.
+    """
+    torch.manual_seed(config.random_seed)
+    model = build_network(description.num_classes, config.input_size, depth=config.depth)
+    last = snapshot_path(config, description, "Last")
+    snapshot = find_interrupted(config, last)
+    if snapshot is None and config.restore_from:
+        print_from_main(start_from(model, description, config.restore_from))
+    batches = TrainingBatches(
+        num_images,
+        config.batch_size,
+        accumulate=config.accumulate,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        seed=config.random_seed,
+    )
+    state = TrainingState(model, description, config, processes, batches)
+    if snapshot is not None:
+        state.load_state_dict(read_checkpoint(snapshot), where=f"'{snapshot}'")
+        print_from_main(f"Continuing from {snapshot}: step {state.step} of {state.total_steps}.")
+    elif processes.is_main and last.exists():
+        aside = last.with_suffix(".previous.pth")  # lest this run be continued from it after a crash
+        last.replace(aside)
+        print(f"The earlier run's {last} is now {aside.name}.", flush=True)
+    return state
+
+
+def find_interrupted(config: ResolvedConfig, last: Path) -> str | None:
+    """Return the snapshot to continue from, if there is one to."""
+    if config.resume not in (None, "auto"):
+        return config.resume
+    # Processes that torchrun started again after a crash go on from where the run was saved. On several machines
+    # only those of the machine with the crash know that it is not their first start.
+    wanted, exists = reduce_flags([config.resume == "auto" or restart_count() > 0, last.exists()])
+    return str(last) if wanted and exists else None
+
+
+def snapshot_path(config: TrainConfig, description: DatasetDescription, epoch: int | str) -> Path:
+    """Return the file of an epoch: a number, "Last" or "Best"."""
+    return Path(config.snapshot_dir) / f"{description.name.upper()}_epoch_{epoch}.pth"
+
+
+def save_last(state: TrainingState) -> None:
+    """Save all that continuing needs, unless the weights are broken already: then raise TrainingDivergedError."""
+    finite = all(bool(torch.isfinite(parameter).all()) for parameter in state.model.parameters())
+    if reduce_flags([not finite])[0]:
+        raise TrainingDivergedError(
+            f"after step {state.step} of {state.total_steps} the weights are not finite. They were not saved; "
+            f"{advice_after_divergence(state)}"
+        )
+    if state.processes.is_main:
+        write_snapshot(state.path("Last"), state.state_dict())
+    wait_for_all()
+
+
+def advice_after_divergence(state: TrainingState) -> str:
+    """Say from where and how to go on."""
+    last = state.path("Last")
+    good = f"the last good snapshot is {last}" if last.exists() else "there is no earlier snapshot of this run"
+    return f"{good}. Try a lower --learning-rate, or --amp off"

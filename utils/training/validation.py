@@ -1,0 +1,52 @@
+"""Validation in the middle of a training: the published mIoU at one scale, and the best network so far."""
+
+from collections.abc import Sequence
+
+import torch
+
+from dataset.layouts import Sample
+from utils.checkpoint.snapshots import write_snapshot
+from utils.distributed import copy_buffers_from_main
+from utils.evaluation.engine import evaluate
+from utils.evaluation.report import validation_figures
+from utils.inference.crop_parser import CropParser
+from utils.pictures.training import training_picture
+from utils.training.log import RunLog
+from utils.training.state import TrainingState
+
+EXAMPLES = 4
+
+
+def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: RunLog) -> None:
+    """Measure all samples after an epoch (counted from 1), log it, and keep the network if its mIoU is the best so far.
+
+    Every process must call this.
+    """
+    config, description, model = state.config, state.description, state.model
+    copy_buffers_from_main(model)
+    model.eval()
+    evaluation = evaluate(
+        CropParser(model, state.device, mirror=False, amp=config.amp, cores=torch.get_num_threads()),
+        samples,
+        description,
+        state.processes,
+        crop_size=config.input_size,
+        batch_size=config.val_batch_size,
+        num_workers=config.num_workers,
+        title=f"epoch {epoch}: validation",
+    )
+    mean_iou, best = evaluation.confusion.mean_iou, state.best_mean_iou
+    state.best_mean_iou = max(mean_iou, best)
+    log.scalars("validation", state.step, epoch, validation_figures(evaluation, description.class_names))
+    if not state.processes.is_main:
+        return
+    examples = training_picture(model, samples[:EXAMPLES], description, config.input_size)
+    log.picture("validation/examples", state.step, examples)
+    print(
+        f"epoch {epoch}: mIoU {mean_iou:.2f} ({evaluation.exact_centre.mean_iou:.2f} with exact centres), "
+        f"pixel accuracy {evaluation.confusion.pixel_accuracy:.2f}"
+        + (" (the best so far)" if mean_iou > best else f" (best {best:.2f})"),
+        flush=True,
+    )
+    if mean_iou > best:
+        write_snapshot(state.path("Best"), state.network_dict() | {"finished_epochs": epoch})
