@@ -67,7 +67,7 @@ def test_predictions_are_the_evaluations(
         on_prediction=lambda sample, classes: expected.update({sample.id: classes}),
     )
     predictions = parser.predict(files, scales=scales, mirror=mirror, batch_size=batch_size)
-    assert len(np.unique(predictions[0])) > 5
+    assert len(np.unique(predictions[0])) > 2
     for path, prediction in zip(files, predictions, strict=True):
         assert prediction.dtype == np.uint8
         np.testing.assert_array_equal(prediction, expected[path.stem])

@@ -1,0 +1,62 @@
+"""`python -m dataset.people`: write a set of drawn people, or a sheet to look at."""
+
+import argparse
+import sys
+
+from dataset.command import run_command
+from dataset.people.folder import make_dataset, write_sheet
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (height, width) from "H,W"."""
+    try:
+        height, width = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not H,W, such as 192,128") from error
+    return height, width
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset.people", description="Draw a small LIP-like set of people, or a sheet to look at."
+    )
+    parser.add_argument("--output", metavar="DIR", help="folder for the set, in the LIP layout")
+    parser.add_argument("--train", type=int, default=1000, metavar="N", help="training pictures (%(default)s)")
+    parser.add_argument("--val", type=int, default=200, metavar="N", help="validation pictures (%(default)s)")
+    parser.add_argument("--size", type=parse_size, default=(192, 128), metavar="H,W", help="height and width (192,128)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, other people (%(default)s)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that draw (default: one a core)")
+    parser.add_argument("--force", action="store_true", help="replace another set of drawn people in the folder")
+    parser.add_argument("--sheet", metavar="FILE", help="write people and their labels into one picture")
+    options = parser.parse_args()
+    if not options.output and not options.sheet:
+        parser.error("nothing to do: give --output DIR, --sheet FILE or both")
+    return options
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    options = parse_arguments()
+    return run_command("dataset.people", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Draw what the options ask for, and print where it is."""
+    if options.sheet:
+        write_sheet(options.sheet, options.size, options.seed)
+        print(f"wrote {options.sheet}")
+    if options.output:
+        folder = make_dataset(
+            options.output,
+            num_train=options.train,
+            num_val=options.val,
+            size=options.size,
+            seed=options.seed,
+            force=options.force,
+            workers=options.workers,
+        )
+        print(f"{folder} holds {options.train} training and {options.val} validation pictures")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

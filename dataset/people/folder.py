@@ -1,0 +1,142 @@
+"""A set of drawn people as a folder in the LIP layout, and a sheet of them to look at."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from dataset.descriptions import BUILT_IN, DESCRIPTION_FILE
+from dataset.layouts import LAYOUTS, SPLITS
+from dataset.people.scene import draw_person
+from dataset.reading import save_label
+
+LIP = BUILT_IN["lip"]
+FOLDERS = LAYOUTS[LIP.layout]
+MARKER_FILE = "people.json"
+# To be raised when the drawing changes, so that sets drawn before are drawn anew.
+FORMAT_VERSION = 4
+# Below this many pictures, starting worker processes takes longer than they save.
+POOL_FROM = 200
+SMALLEST_SIDE = 32
+
+
+def make_dataset(
+    output_dir: str | Path,
+    *,
+    num_train: int = 1000,
+    num_val: int = 200,
+    size: tuple[int, int] = (192, 128),
+    seed: int = 0,
+    force: bool = False,
+    workers: int | None = None,
+) -> Path:
+    """Write a set of drawn people in the LIP layout, with a `dataset.json`, and return its folder.
+
+    Picture i of a split depends on (`seed`, split, i) and `size` (height, width) alone; heights and widths
+    vary around `size`. A folder that holds the same set already is left as it is, an interrupted one is
+    drawn again; another set is replaced with `force` only. `workers` processes draw (default: one a core).
+
+    Raises ValueError for impossible numbers and FileExistsError where the folder holds something else.
+    """
+    output_dir = Path(output_dir)
+    if num_train < 1 or num_val < 1:
+        raise ValueError(f"both splits need at least one picture, not {num_train} and {num_val}")
+    if min(size) < SMALLEST_SIDE:
+        raise ValueError(f"size is {size[0]},{size[1]}; people need at least {SMALLEST_SIDE} pixels a side")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, but is {seed}")
+    counts = {"train": num_train, "val": num_val}
+    wanted: dict[str, Any] = {"version": FORMAT_VERSION, **counts, "size": list(size), "seed": seed}
+    if _is_complete(output_dir, wanted, force):
+        return output_dir
+    output_dir.mkdir(parents=True, exist_ok=True)
+    _write_json(output_dir / MARKER_FILE, {"set": wanted, "complete": False})
+    _write_json(output_dir / DESCRIPTION_FILE, LIP.to_dict() | {"name": "demo"})
+    for split in SPLITS:
+        for folder in (FOLDERS[split].images, FOLDERS[split].labels):
+            shutil.rmtree(output_dir / folder, ignore_errors=True)
+            (output_dir / folder).mkdir()
+        ids = "".join(f"{split}_{index:05d}\n" for index in range(counts[split]))
+        (output_dir / str(FOLDERS[split].ids)).write_text(ids, encoding="utf-8")
+    items = [(split, index) for split in SPLITS for index in range(counts[split])]
+    _write_items(partial(_write_item, output_dir, size, seed), items, workers)
+    _write_json(output_dir / MARKER_FILE, {"set": wanted, "complete": True})
+    return output_dir
+
+
+def write_sheet(path: str | Path, size: tuple[int, int], seed: int) -> None:
+    """Write one picture of 24 people, each with its coloured label map beside it."""
+    path = Path(path)
+    colours = LIP.palette[:, ::-1]
+    people = (draw_person(24 * seed + index, size) for index in range(24))
+    parts = [np.hstack([image, colours[label]]) for image, label in people]
+    sheet = np.vstack([np.hstack(parts[first : first + 6]) for first in range(0, 24, 6)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or not cv2.imwrite(str(path), sheet):
+        raise ValueError(f"{path}: the sheet cannot be written there; name a .png or .jpg file")
+
+
+def _write_item(output_dir: Path, size: tuple[int, int], seed: int, item: tuple[str, int]) -> None:
+    split, index = item
+    name = f"{split}_{index:05d}"
+    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    zoom, stretch = rng.uniform(0.85, 1.15), rng.uniform(0.9, 1.12)
+    image, label = draw_person(rng, (round(size[0] * zoom * stretch), round(size[1] * zoom / stretch)))
+    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    (output_dir / FOLDERS[split].images / f"{name}.jpg").write_bytes(jpeg.tobytes())
+    # Saved as LIP's, whose colours these classes have; the stored values are the same.
+    save_label(output_dir / FOLDERS[split].labels / f"{name}.png", label, LIP)
+
+
+def _write_items(write: partial[None], items: Sequence[tuple[str, int]], workers: int | None) -> None:
+    """Write the items, in worker processes where there are enough of them to pay."""
+    watched = partial(tqdm, total=len(items), desc="drawing people", unit="picture", disable=None)
+    workers = min(workers or os.cpu_count() or 1, 16)
+    if workers == 1 or len(items) < POOL_FROM:
+        list(watched(map(write, items)))
+        return
+    # Started afresh, not forked: the caller may have threads running (PyTorch's, OpenCV's).
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        list(watched(pool.map(write, items, chunksize=16)))
+
+
+def _is_complete(output_dir: Path, wanted: dict[str, Any], force: bool) -> bool:
+    """Whether the folder holds the wanted set; raises FileExistsError where it holds what must be kept."""
+    if output_dir.is_file():
+        raise FileExistsError(f"{output_dir} is a file; name a folder for the drawn people")
+    marker = output_dir / MARKER_FILE
+    if not marker.is_file():
+        if output_dir.is_dir() and any(output_dir.iterdir()):
+            raise FileExistsError(
+                f"{output_dir} is not empty and holds no {MARKER_FILE}, so it was not drawn here; name another folder"
+            )
+        return False
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        complete, same = bool(found["complete"]), {**found["set"], "version": 0} == {**wanted, "version": 0}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileExistsError(f"{marker} cannot be read ({error}); remove the folder, or name another") from error
+    if not same and not force:
+        raise FileExistsError(
+            f"{output_dir} holds another set of drawn people ({_summary(found['set'])}, not {_summary(wanted)}); "
+            "name another folder, or replace it with --force (force=True)"
+        )
+    return complete and found["set"] == wanted and not force
+
+
+def _summary(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {parameters.get(name)}" for name in ("train", "val", "size", "seed"))
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
