@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 def csenet_resnet101(
     checkpoint: str | None = None, num_classes: int | None = None, input_size: tuple[int, int] | None = None
 ) -> CSENet:
-    """Return the published network, in evaluation mode: `model(images).final` are the logits.
+    """Return the published network: `model(images).final` are the logits.
 
     Args:
-        checkpoint: a snapshot or published weights; without it all tensors are initialised for training from scratch.
+        checkpoint: a snapshot or published weights, for a network in evaluation mode; without it all tensors are
+            initialised for training from scratch, and the network is in training mode.
         num_classes: default, the checkpoint's; 20 without one.
         input_size: (height, width) of the training crop; default, the snapshot's; 473 x 473 where nothing says it.
 
@@ -66,7 +67,7 @@ def _csenet(depth: int, checkpoint: str | None, num_classes: int | None, input_s
     if checkpoint is None:
         return CSENet(
             20 if num_classes is None else num_classes, (473, 473) if input_size is None else input_size, depth=depth
-        ).eval()
+        )
     model = load_model(checkpoint, input_size=input_size).model
     if model.depth != depth:
         raise CheckpointError(f"'{checkpoint}' has a backbone of depth {model.depth}: load csenet_resnet{model.depth}")

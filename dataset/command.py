@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from dataset.files import printable
+
 DONE, NOT_ALL_WELL, FAILED, INTERRUPTED = 0, 1, 2, 130
 """All is done; the work is done, but part of the data is not as it should be; it could not be done, or not to its end
 (so do wrong options end, see argparse); Ctrl-C."""
@@ -53,5 +55,5 @@ def run_command(
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in _OUT_OF_MEMORY):
             raise
         message = f"the memory is too small; {out_of_memory}"
-    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    print(printable(f"{name}: {message}", kept="\n\t"), file=sys.stderr, flush=True)
     return FAILED

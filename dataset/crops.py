@@ -5,7 +5,7 @@ whole batch on the device, where they cost next to nothing.
 """
 
 import atexit
-import multiprocessing
+import gc
 import signal
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from dataset.augmentation import augment
 from dataset.descriptions import DatasetDescription
@@ -142,8 +143,13 @@ def worker_init(worker_id: int) -> None:
 
 @atexit.register
 def _end_workers() -> None:
-    """End the workers that an error left running: multiprocessing would send them SIGTERM and wait for them forever."""
-    workers = [process for process in multiprocessing.active_children() if process.daemon]
+    """End the workers that an error left running: multiprocessing would send them SIGTERM and wait for them forever.
+
+    They are those that `worker_init` prepared; other children of the program are its own business.
+    """
+    loaders = [item for item in gc.get_objects() if type(item) is _MultiProcessingDataLoaderIter]
+    ours = [loader for loader in loaders if getattr(loader, "_worker_init_fn", None) is worker_init]
+    workers = [process for loader in ours for process in getattr(loader, "_workers", ()) if process.is_alive()]
     if workers and hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would report them as crashed
     for process in workers:

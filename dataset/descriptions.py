@@ -4,28 +4,31 @@ A dataset is described by data, not by code. Five descriptions are built in; a f
 its own `dataset.json` is a dataset as well.
 """
 
-import json
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL, class_names, palette
-from dataset.files import read_text
+from dataset.files import parse_json, read_text
 from dataset.layouts import LAYOUTS, DatasetError, Sample, dataset_root, detect_layout, list_split
 
 DESCRIPTION_FILE = "dataset.json"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetDescription:
     """A dataset's classes and conventions.
 
-    name: as in `--dataset`.
+    name: as in `--dataset`; files are called after it, so it is letters (A-Z, a-z), digits and `._-`.
     class_names: in the order of the class indices 0 .. K-1.
     flip_pairs: (left, right) class indices that change places in a mirror.
     ignore_label: the stored value that means "not labelled"; class maps in memory always use 255 for it.
@@ -201,13 +204,11 @@ def _read_description(file: Path) -> DatasetDescription:
             kind = f"a link to {os.readlink(file)}, which does not exist"
         raise DatasetError(f"{file} is {kind}; put the dataset's description there, or delete it")
     try:
-        values = json.loads(read_text(file))
+        values = parse_json(read_text(file))
     except OSError as error:
         raise DatasetError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise DatasetError(f"{file}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise DatasetError(f"{file}: must hold a JSON object with name, classes, flip_pairs and ignore_label")
     return DatasetDescription.from_dict(values, str(file))
 
 
@@ -218,31 +219,45 @@ def _validate(values: Mapping[str, Any], source: str) -> None:
         if not condition:
             raise DatasetError(f"{source}: {message}")
 
+    require(
+        isinstance(values, Mapping),
+        "must hold a JSON object with name, classes, flip_pairs and ignore_label",
+    )
     missing = [key for key in ("name", "classes", "flip_pairs", "ignore_label") if key not in values]
     require(not missing, f"lacks {', '.join(missing)}")
     name, classes = values["name"], values["classes"]
-    require(isinstance(name, str) and name != "", f"name must be a text that is not empty, not {name!r}")
+    require(isinstance(name, str) and name != "", f"name must be a text that is not empty, not {shortened(name)}")
+    require(
+        _NAME.fullmatch(name) is not None and name not in (".", ".."),
+        f"name is {shortened(name)}; snapshots are called after it, so it must be 1 to 100 of A-Z, a-z, 0-9 and ._- "
+        "(and not . or ..)",
+    )
     require(
         isinstance(classes, list) and all(isinstance(item, str) and item for item in classes),
         "classes must be a list of class names in the order of their labels",
     )
+    hidden = [item for item in classes if not item.isprintable()]
+    require(not hidden, f"classes has names with control characters: {shortened(hidden)}")
     require(2 <= len(classes) <= 254, f"classes must name 2 to 254 classes, not {len(classes)}")
-    twice = sorted({item for item in classes if classes.count(item) > 1})
+    twice = _repeated(classes)
     require(not twice, f"classes has these names more than once: {', '.join(twice)}")
     _validate_pairs(values["flip_pairs"], len(classes), require)
     first, ignore = values.get("first_label", 0), values["ignore_label"]
-    require(_is_index(first, 257 - len(classes)), f"first_label is {first!r}: not all classes fit into 0 .. 255")
-    require(_is_index(ignore, 256), f"ignore_label must be a whole number 0 .. 255, not {ignore!r}")
+    require(
+        _is_index(first, 257 - len(classes)), f"first_label is {shortened(first)}: not all classes fit into 0 .. 255"
+    )
+    require(_is_index(ignore, 256), f"ignore_label must be a whole number 0 .. 255, not {shortened(ignore)}")
     require(
         not first <= ignore < first + len(classes),
         f"ignore_label {ignore} is also the label of the class {classes[(ignore - first) % len(classes)]!r}",
     )
     layout = values.get("layout", "lip")
     require(
-        isinstance(layout, str) and layout in LAYOUTS, f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}"
+        isinstance(layout, str) and layout in LAYOUTS,
+        f"layout must be one of {', '.join(LAYOUTS)}, not {shortened(layout)}",
     )
     has_background = values.get("has_background", True)
-    require(isinstance(has_background, bool), f"has_background must be true or false, not {has_background!r}")
+    require(isinstance(has_background, bool), f"has_background must be true or false, not {shortened(has_background)}")
     if values.get("colours") is not None:
         _validate_colours(values["colours"], classes, require)
 
@@ -255,10 +270,10 @@ def _validate_pairs(pairs: Any, num_classes: int, require: Callable[[bool, str],
     for pair in pairs:
         require(
             isinstance(pair, list) and len(pair) == 2 and all(_is_index(label, num_classes) for label in pair),
-            f"flip_pairs has {pair!r}: a pair is two class labels 0 .. {num_classes - 1}",
+            f"flip_pairs has {shortened(pair)}: a pair is two class labels 0 .. {num_classes - 1}",
         )
     labels = [label for pair in pairs for label in pair]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
+    twice = _repeated(labels)
     require(not twice, f"flip_pairs has the labels {twice} more than once; a class has one counterpart")
 
 
@@ -270,10 +285,15 @@ def _validate_colours(colours: Any, classes: list[str], require: Callable[[bool,
     for name, colour in zip(classes, colours, strict=True):
         require(
             isinstance(colour, list) and len(colour) == 3 and all(_is_index(value, 256) for value in colour),
-            f"colours has {colour!r} for {name!r}: a colour is [red, green, blue], whole numbers 0 .. 255",
+            f"colours has {shortened(colour)} for {name!r}: a colour is [red, green, blue], whole numbers 0 .. 255",
         )
 
 
 def _is_index(value: Any, end: int) -> bool:
     """Return whether a value from JSON is a whole number 0 .. end - 1 (True and False are none)."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < end
+
+
+def _repeated(items: Sequence[Any]) -> list[Any]:
+    """Return the items that a list has more than once, in order."""
+    return sorted(item for item, count in Counter(items).items() if count > 1)

@@ -1,7 +1,8 @@
 """Where the published datasets keep their photographs, labels and id lists, and what a folder has of them."""
 
+import re
 from collections.abc import Collection
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from dataset.files import read_text, visible_files
@@ -180,10 +181,24 @@ def _read_ids(path: Path, known: Collection[str], missing: list[str]) -> dict[st
         missing.append(f"{path}: cannot be read ({reason}); it lists one id a line")
         return {}
     ids: dict[str, list[int]] = {}
+    outside: list[str] = []
     for number, line in enumerate(lines, start=1):
         if listed := line.strip():
-            ids.setdefault(_id_of(listed, known), []).append(number)
+            name = _id_of(listed, known)
+            if name not in known and _leaves_folder(name):
+                outside.append(f"{name!r} (line {number})")
+            ids.setdefault(name, []).append(number)
+    if outside:
+        missing.append(
+            f"{path} leaves the dataset with {len(outside)} of its ids: {_first_few(outside)}; an id is a photograph's "
+            "path inside its folder"
+        )
     return ids
+
+
+def _leaves_folder(name: str) -> bool:
+    """Return whether an id is an absolute path, also one of Windows, or has `..` as a part."""
+    return PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor != "" or ".." in re.split(r"[/\\]", name)
 
 
 def _id_of(listed: str, known: Collection[str]) -> str:

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 
 from dataset import IGNORE_LABEL, jpeg
 from dataset.descriptions import DatasetDescription
+from dataset.files import open_regular, read_regular
 from dataset.layouts import DatasetError, Sample
 
 
@@ -92,7 +93,7 @@ def save_label(
 def exif_orientation(path: str | Path) -> int:
     """Return a photograph's EXIF orientation, 1 .. 8, from its header; 1, upright, where it has none or no header."""
     try:
-        with Image.open(path) as picture:
+        with open_regular(path) as file, Image.open(file) as picture:
             return orientation_of(picture)
     except Exception:  # what is wrong with the file, the one who reads its pixels says
         return 1
@@ -104,7 +105,7 @@ def label_colours(path: str | Path) -> list[tuple[int, int, int]] | None:
     Raises DatasetError where the file is no PNG.
     """
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
+        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as picture:
             if picture.mode != "P" or picture.palette is None:
                 return None
             colours = picture.palette.getdata()[1]
@@ -116,7 +117,7 @@ def label_colours(path: str | Path) -> list[tuple[int, int, int]] | None:
 def read_bytes(path: str | Path) -> bytes:
     """Return what is in a file; raises DatasetError where it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -157,7 +158,7 @@ def orientation_of(picture: Image.Image) -> int:
 def _read_stored_label(path: str | Path) -> NDArray[np.uint8]:
     """Return the stored values of a label PNG, (H, W) uint8."""
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
+        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as picture:
             # Pillow spreads gray values of fewer than 8 bits over 0 .. 255, which changes the labels.
             stretched = picture.mode == "L" and bool(picture.tile) and picture.tile[0][3] != "L"
             if picture.mode not in ("L", "P") or stretched:

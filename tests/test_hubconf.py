@@ -26,7 +26,7 @@ def test_networks_without_checkpoint() -> None:
     with torch.device("meta"):  # shapes are enough
         model = hub_load("csenet_resnet101")
         small = hub_load("csenet_resnet50", num_classes=7, input_size=(97, 73))
-    assert (model.num_classes, model.input_size, model.depth, model.training) == (20, (473, 473), 101, False)
+    assert (model.num_classes, model.input_size, model.depth, model.training) == (20, (473, 473), 101, True)
     assert (small.num_classes, small.input_size, small.depth) == (7, (97, 73), 50)
 
 

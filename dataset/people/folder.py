@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.descriptions import BUILT_IN, DESCRIPTION_FILE
+from dataset.files import parse_json, read_text
 from dataset.layouts import LAYOUTS, SPLITS
 from dataset.people.scene import draw_person
 from dataset.reading import save_label
@@ -122,7 +123,7 @@ def _is_complete(output_dir: Path, wanted: dict[str, Any], force: bool) -> bool:
             )
         return False
     try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
+        found = parse_json(read_text(marker))
         complete, same = bool(found["complete"]), {**found["set"], "version": 0} == {**wanted, "version": 0}
     except (ValueError, KeyError, TypeError) as error:
         raise FileExistsError(f"{marker} cannot be read ({error}); remove the folder, or name another") from error

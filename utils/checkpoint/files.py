@@ -3,10 +3,13 @@
 import os
 import pickle
 import re
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
+
+from dataset.files import open_regular, printable
 
 
 class CheckpointError(ValueError):
@@ -20,8 +23,8 @@ class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the content of a checkpoint file, on the CPU, opened so that nothing in it can run.
 
-    Raises CheckpointError if the file is missing, is something else than a checkpoint, is damaged, or holds Python
-    objects beside tensors and plain values.
+    Raises CheckpointError if the file is missing, is something else than a checkpoint (a device or pipe, too), is
+    damaged, would unpack to more than it has, or holds Python objects beside tensors and plain values.
     """
     path = Path(path)
     where = f"'{path}'"
@@ -30,15 +33,27 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise CheckpointNotFoundError(f"{where} does not exist")
         if path.is_dir():
             raise CheckpointError(f"{where} is a folder; give the checkpoint file in it")
-        with path.open("rb") as file:
-            start = file.read(512)
+        with open_regular(path) as file:
+            _check_start(file.read(512), where)
+            content = _unpickled(file, path)
     except CheckpointError:  # one of them is an OSError, too
         raise
-    except OSError as error:
-        raise CheckpointError(f"{where} cannot be read: {error.strerror}") from error
-    _check_start(start, where)
+    except (OSError, ValueError) as error:  # ValueError: for a path that no file can have
+        raise CheckpointError(f"{where} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{where} holds a {type(content).__name__}, not a dict of tensors")
+    return content
+
+
+def _unpickled(file: BinaryIO, path: Path) -> Any:
+    """Return what `torch.load` makes of an open file; raise CheckpointError where it makes nothing."""
+    where = f"'{path}'"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_unpacked_size(file, where)
+        file.seek(0)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL ([\w.]+)|(?:class|function|call) ([\w.]+\.[\w.]+)", str(error))
         if foreign is None:
@@ -50,9 +65,25 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     except Exception as error:  # damaged bytes can end in almost any of them, struct.error and MemoryError included
         raise _damaged(path, error) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{where} holds a {type(content).__name__}, not a dict of tensors")
-    return content
+
+
+def _check_unpacked_size(file: BinaryIO, where: str) -> None:
+    """Refuse an archive that says it unpacks to more than the file has, before anything is unpacked.
+
+    PyTorch stores its archives without compression, so whoever compressed one, or let its members share their bytes,
+    made a small file that fills the memory. Raises zipfile.BadZipFile for an archive without a readable directory.
+    """
+    file.seek(0)
+    if file.read(4) != b"PK\x03\x04":  # as PyTorch tells its archives from its older files
+        return
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    size = os.fstat(file.fileno()).st_size
+    if unpacked > size:
+        raise CheckpointError(
+            f"{where} has {size:,} bytes, but says that it unpacks to {unpacked:,}, which could fill the memory; "
+            "PyTorch does not compress checkpoints: use the file as torch.save wrote it"
+        )
 
 
 def _check_start(start: bytes, where: str) -> None:
@@ -79,8 +110,3 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
         f"'{path}' ({path.stat().st_size:,} bytes) is not a PyTorch checkpoint, or is truncated or damaged ({reason}); "
         "compare its size with the source and copy it again"
     )
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal could take for a command: names and reasons can come from a damaged or hostile file."""
-    return "".join(character if character.isprintable() else "?" for character in text)

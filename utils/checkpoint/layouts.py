@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dataset.files import printable
 from networks.resnet import BLOCKS, ResNet
-from utils.checkpoint.files import CheckpointError, printable
+from utils.checkpoint.files import CheckpointError
 from utils.checkpoint.published_names import imagenet_name, published_name, strip_wrappers, timm_name
 
 _CLASSIFIER = "final_head.classifier.conv.weight"
@@ -90,11 +92,13 @@ def _find_state(content: Mapping[str, Any], where: str) -> Mapping[str, Tensor]:
         raise CheckpointError(f"{where} holds no tensors")
     for name, value in content.items():
         if not isinstance(name, str):
-            problem = f"{name!r} has no name, but a key of type {type(name).__name__}"
+            problem = f"{shortened(name)} has no name, but a key of type {type(name).__name__}"
         elif not isinstance(value, Tensor):
-            problem = f"{name!r} is of type {type(value).__name__}, not a tensor"
+            problem = f"{shortened(name)} is of type {type(value).__name__}, not a tensor"
         elif value.layout != torch.strided or value.is_quantized or value.is_nested or value.is_meta:
-            problem = f"{name!r} is a tensor without plain values (sparse, quantised, nested or on the meta device)"
+            problem = (
+                f"{shortened(name)} is a tensor without plain values (sparse, quantised, nested or on the meta device)"
+            )
         else:
             continue
         raise CheckpointError(f"{where} is not a state dict: its entry {problem}")

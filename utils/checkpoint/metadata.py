@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from dataset.descriptions import DatasetDescription
+from dataset.files import parse_json
 from dataset.layouts import DatasetError
 from dataset.normalise import MEAN, STD
 from networks.csenet import checked_size
@@ -56,8 +57,8 @@ def read_metadata(entries: Mapping[str, str], where: str) -> NetworkMetadata:
             "only files that export.py wrote can be used here"
         )
     try:
-        input_size = checked_size(json.loads(entries["input_size"]))
-        description = DatasetDescription.from_dict(json.loads(entries["description"]), where)
+        input_size = checked_size(parse_json(entries["input_size"]))
+        description = DatasetDescription.from_dict(parse_json(entries["description"]), where)
     except (DatasetError, ValueError, TypeError) as error:
         raise CheckpointError(f"{where} has damaged metadata ({error}); export it again") from error
     return NetworkMetadata(description, input_size, "classes" if entries["result"] == "classes" else "logits")

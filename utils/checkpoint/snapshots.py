@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 
 from dataset.descriptions import DatasetDescription
+from dataset.files import printable
 from networks import CSENet
 from networks.csenet import checked_size
-from utils.checkpoint.files import printable
 from utils.checkpoint.layouts import find_weights
 from utils.checkpoint.loading import CheckpointError, fill, read_checkpoint
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from dataset.descriptions import DatasetDescription
+from dataset.files import printable
 from networks import CSENet
 from utils.checkpoint.classes import known_description
-from utils.checkpoint.files import printable, read_checkpoint
+from utils.checkpoint.files import read_checkpoint
 from utils.checkpoint.layouts import find_weights, first_few, fitting_tensors
 from utils.checkpoint.loading import check_depth, fill
 from utils.checkpoint.snapshots import PUBLISHED_INPUT_SIZE, read_training

@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import reprlib
 from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
@@ -110,7 +111,7 @@ def pixel_regions(boxes: Boxes, size: tuple[int, int]) -> list[Region]:
         listed = [list(box) for box in boxes]
     except TypeError as error:
         raise ValueError(
-            f"{boxes!r} is not a list of boxes; give even a single box in a list: [(x0, y0, x1, y1)]"
+            f"{reprlib.repr(boxes)} is not a list of boxes; give even a single box in a list: [(x0, y0, x1, y1)]"
         ) from error
     regions = []
     for box in listed:
@@ -129,8 +130,8 @@ def pixel_regions(boxes: Boxes, size: tuple[int, int]) -> list[Region]:
 def _four_numbers(box: list[Any]) -> list[float]:
     try:
         values = [float(value) for value in box]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # OverflowError: for whole numbers of 400 digits
         values = []
     if len(values) != 4 or not all(map(math.isfinite, values)):
-        raise ValueError(f"the box {box} is not four numbers x0, y0, x1, y1")
+        raise ValueError(f"the box {reprlib.repr(box)} is not four numbers x0, y0, x1, y1")
     return values

@@ -1,17 +1,18 @@
 """What a user names on the command line: pictures and videos, with names for their results; classes; boxes."""
 
 import glob
-import json
+import math
 import os
+import reprlib
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dataset.descriptions import DatasetDescription
-from dataset.files import read_text, visible_files
+from dataset.files import parse_json, read_text, visible_files
 from utils.inference.inputs import Boxes
 from utils.inference.picture_files import OTHER_SUFFIXES, PICTURE_SUFFIXES
 from utils.prediction.names import unique_names
@@ -166,20 +167,34 @@ def kept_classes(names: Sequence[str] | None, description: DatasetDescription) -
 def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
     """Return the person boxes in a JSON file by `Source.relative`; say which entries belong to no picture."""
     try:
-        boxes = json.loads(read_text(file))
+        boxes = parse_json(read_text(file))
     except (OSError, ValueError) as error:
         raise InputError(f"--boxes '{file}' cannot be read as JSON ({error})") from error
     if not isinstance(boxes, dict):
         raise InputError(f"--boxes '{file}' must hold {BOXES_FORM}")
     for name, entry in boxes.items():
-        if not isinstance(entry, list) or not all(isinstance(box, list) and len(box) == 4 for box in entry):
+        if not isinstance(entry, list) or not all(map(_is_box, entry)):
             raise InputError(
-                f"--boxes '{file}': {name!r} has {json.dumps(entry)[:80]}, which is no list of boxes; the file must "
+                f"--boxes '{file}': {name!r} has {reprlib.repr(entry)}, which is no list of boxes; the file must "
                 f"hold {BOXES_FORM}, even a single box in a list"
             )
     strangers = sorted(boxes.keys() - {source.relative for source in sources})
     if len(strangers) == len(boxes):
         raise InputError(f"--boxes '{file}' names none of the pictures; its first entry is {[*strangers, None][0]!r}")
     if strangers:
-        print(f"--boxes: {len(strangers)} entries belong to no picture, such as '{strangers[0]}'", file=sys.stderr)
+        print(f"--boxes: {len(strangers)} entries belong to no picture, such as {strangers[0]!r}", file=sys.stderr)
     return boxes
+
+
+def _is_box(box: Any) -> bool:
+    """Return whether a value from JSON is four finite numbers."""
+    try:
+        return (
+            isinstance(box, list)
+            and len(box) == 4
+            and all(
+                isinstance(side, int | float) and not isinstance(side, bool) and math.isfinite(side) for side in box
+            )
+        )
+    except OverflowError:  # a whole number that is larger than any float
+        return False

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dataset.files import open_regular, parse_json
+
 RECORD_FILE = "predictions.jsonl"
 
 Options = Mapping[str, Any]
@@ -132,7 +134,7 @@ def fingerprint(path: Path) -> Fingerprint:
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -141,7 +143,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def _read_line(line: bytes) -> dict[str, _Origin | None]:
     """Return what a line says of the origin of each result it names, by `_key`; nothing where it is no whole line."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         results = {_key(result): dict(own) for result, own in values["results"].items()}
         if "sha256" not in values:
             return dict.fromkeys(results)

@@ -8,6 +8,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from dataset.files import open_regular
 from utils.files import partial_path
 from utils.pictures.figures import Picture
 
@@ -27,6 +28,7 @@ class VideoReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        open_regular(path).close()  # OpenCV would wait at a pipe for its other end
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise VideoError(f"{path}: OpenCV cannot open this as a video; the file is damaged or of another format")

@@ -56,7 +56,7 @@ def test_file_that_the_system_refuses_to_open(tmp_path: Path, monkeypatch: pytes
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert unreadable(path) == f"'{path}' cannot be read: Permission denied"
 
 
