@@ -13,7 +13,7 @@ from PIL import Image
 from dataset.command import CommandError, run_command
 from utils.cli import HelpFormatter, size_option
 from utils.inference import HumanParser
-from utils.inference.crop_parser import AMP_DTYPES
+from utils.inference.engines import AMP_DTYPES
 from utils.web.upload import Limits
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.command import DONE, NOT_ALL_WELL, run_command
+from dataset.workers import default_workers
 from utils.cli import add_mask_format, scales_option, size_option
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
-from utils.inference.crop_parser import AMP_DTYPES, available_cores
+from utils.inference.engines import AMP_DTYPES
 from utils.prediction.inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
 from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
 from utils.prediction.plan import Plan, make_plan, network_options
@@ -172,7 +173,7 @@ def parse(
         mirror=options.mirror,
         batch_size=options.batch_size,
         return_logits=options.logits,
-        workers=min(8, max(2, available_cores() // 2)),
+        workers=max(2, default_workers(sharing=2)),
     )
     for reason, jobs in plan.reasons.items():
         count = f"{len(jobs)} of {len(plan.jobs)} inputs, such as '{jobs[0].source.name}',"

@@ -7,7 +7,6 @@ Exit status: 0 without problems (there may be warnings), 1 with, 2 where there i
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -36,6 +35,7 @@ from dataset.layouts import (
 )
 from dataset.reading import check_same_size, read_image, read_label
 from dataset.suspicions import suspicions
+from dataset.workers import default_workers
 
 SHOWN_PER_KIND = 20
 
@@ -213,7 +213,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dataset", metavar="NAME", help="lip, cihp, atr, ...; found out where it is left out")
     parser.add_argument("--output", type=Path, metavar="CHART.png", help="draw the classes' shares as a picture")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write everything found as JSON")
-    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="threads that read")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="threads that read")
     parsed = parser.parse_args(arguments)
     if parsed.workers < 1:
         parser.error(f"--workers must be at least 1, not {parsed.workers}")

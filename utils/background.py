@@ -32,29 +32,6 @@ def run_ahead(tasks: Iterable[Callable[[], T]], *, workers: int, depth: int) -> 
         pool.shutdown(cancel_futures=True)
 
 
-def split(items: Iterable[T], count: int) -> list[Iterator[T]]:
-    """Return several iterators over the same items, each of which is let go when all of them have passed it.
-
-    `itertools.tee` lets go of 57 at a time, which is gigabytes of photographs.
-    """
-    source = iter(items)
-    queues: list[deque[T]] = [deque() for _ in range(count)]
-
-    def follow(queue: deque[T]) -> Iterator[T]:
-        while True:
-            if not queue:
-                try:
-                    item = next(source)
-                except StopIteration:
-                    return
-                for each in queues:
-                    each.append(item)
-                del item
-            yield queue.popleft()
-
-    return [follow(queue) for queue in queues]
-
-
 class WorkBehind:
     """Leave work to `workers` threads, up to `depth` pieces of it waiting; used as a context manager.
 

@@ -5,7 +5,7 @@ import torch
 from dataset.descriptions import BUILT_IN, DatasetDescription
 from tests.support.tiny_network import TinyNetwork
 from utils.inference import HumanParser
-from utils.inference.crop_parser import CropParser
+from utils.inference.engines import TorchEngine
 
 LIP = BUILT_IN["lip"]
 CROP = (97, 73)
@@ -26,5 +26,4 @@ def tiny_network(num_classes: int = 20) -> TinyNetwork:
 def tiny_parser(description: DatasetDescription = LIP) -> HumanParser:
     """Return a parser for crops of 97 x 73 on the CPU."""
     network, device = tiny_network(description.num_classes), torch.device("cpu")
-    engine = CropParser(network, device, flip_pairs=description.flip_pairs)
-    return HumanParser(engine, description, CROP)
+    return HumanParser(TorchEngine(network, device), description, CROP)

@@ -12,13 +12,15 @@ from dataset.command import run_command
 from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.layouts import Sample
 from dataset.reading import read_sample, save_label
+from dataset.workers import cores_of_each, default_workers
 from utils.checkpoint.classes import check_same_classes
 from utils.checkpoint.snapshots import load_model
 from utils.cli import HelpFormatter, add_mask_format, scales_option, size_option
 from utils.distributed import Processes, start_processes, stop_processes
 from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.report import evaluation_report, format_report, write_report
-from utils.inference.crop_parser import AMP_DTYPES, CropParser, available_cores
+from utils.inference.crop_parser import CropParser
+from utils.inference.engines import AMP_DTYPES, TorchEngine
 from utils.inference.human_parser import HumanParser
 from utils.pictures.figures import Picture, colourise, confusion_picture, fit, grid, legend, save_picture, stack
 
@@ -75,18 +77,17 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     samples = list_samples(options.data_dir, dataset, options.split)
     loaded = load_model(options.checkpoint, input_size=options.input_size)
     check_same_classes(loaded.description, loaded.model.num_classes, dataset, where=f"'{options.checkpoint}'")
+    engine = TorchEngine(loaded.model.to(processes.device), processes.device, amp=options.amp)
     parser = CropParser(
-        loaded.model.to(processes.device),
-        processes.device,
+        engine,
         scales=options.scales,
         mirror=options.mirror,
         flip_pairs=dataset.flip_pairs,
-        amp=options.amp,
-        cores=max(1, available_cores() // processes.local_world_size),
+        cores=cores_of_each(processes.local_world_size),
     )
     workers = options.num_workers
     if workers is None:
-        workers = min(8, max(1, available_cores() // processes.local_world_size))
+        workers = default_workers(processes.local_world_size)
     evaluation = evaluate(
         parser,
         samples,
@@ -106,7 +107,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     if options.report:
         write_report(report, options.report)
     if options.examples:
-        human_parser = HumanParser(parser, dataset, loaded.model.input_size)
+        human_parser = HumanParser(engine, dataset, loaded.model.input_size)
         picture = examples_picture(human_parser, samples, scales=options.scales, mirror=options.mirror)
         save_picture(picture, options.examples)
     if options.confusion_picture:

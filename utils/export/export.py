@@ -24,7 +24,7 @@ from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model
 from utils.export.verify import Comparison, Run, check, compare
-from utils.inference.onnx import open_session, run_session
+from utils.inference.engines import open_session, run_session
 
 METADATA_FILE = "metadata.json"
 """The name under which a program carries its metadata (`extra_files` of `torch.export.load`)."""

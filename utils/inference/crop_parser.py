@@ -1,35 +1,24 @@
 """From normalised crops to class maps: test-time augmentation, and how batches are spread over a device."""
 
 import contextlib
-import copy
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from dataset.descriptions import mirror_order
 from dataset.normalise import normalise
+from dataset.workers import available_cores
 from modules.layers import resize
+from utils.inference.engines import Engine
 
-AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MULTI_SCALES = (0.75, 1.0, 1.25)
 
 
-class Network(Protocol):
-    """What can be parsed with: a `CSENet`, or an exported one."""
-
-    num_classes: int
-
-    def __call__(self, images: Tensor) -> Any:
-        """Map normalised images (N, 3, H, W) to outputs whose `final` are the logits (N, K, ~H/4, ~W/4)."""
-
-
 def fused_logits(
-    model: Network,
+    engine: Engine,
     images: Tensor,
     *,
     scales: Sequence[float] = (1.0,),
@@ -44,57 +33,48 @@ def fused_logits(
     Returns (N, K, H, W) float32 (float64 for float64 images).
     """
     size = images.shape[-2:]
-    order = mirror_order(model.num_classes, flip_pairs)
     total = images.new_zeros(())
     for scale in scales:
         scaled_size = (math.floor(size[0] * scale), math.floor(size[1] * scale))
         scaled = images if scaled_size == tuple(size) else resize(images, scaled_size)
         if mirror:
-            logits, mirrored = model(torch.cat([scaled, scaled.flip(3)])).final.chunk(2)
+            logits, mirrored = engine(torch.cat([scaled, scaled.flip(3)])).chunk(2)
+            order = mirror_order(logits.shape[1], flip_pairs)
             logits = (logits + mirrored.flip(3)[:, order]) / 2
         else:
-            logits = model(scaled).final
+            logits = engine(scaled)
         total = total + resize(logits.to(images.dtype), size)
     return total / len(scales)
 
 
 class CropParser:
-    """Parse batches of crops on a device: uint8 pixels in, logits or class maps out.
+    """Parse batches of crops with an engine: uint8 pixels in, logits or class maps out.
 
     On a GPU a batch is a batch. On the CPU the crops of a batch are parsed one by one, each on a single core and as
     many at once as there are cores: that is as fast, and a crop's logits are then the same to the last bit whatever
     the batch size, the number of processes and the number of cores.
 
     Args:
-        model: is put into evaluation mode by the caller, and lies on `device`.
-        amp: "off", "bf16" or "fp16".
+        scales: of the crop, averaged.
+        mirror: average with the mirror image, in which the classes of `flip_pairs` change places.
         cores: how many crops the CPU works on at once; default, the cores this process may use.
     """
 
     def __init__(
         self,
-        model: Network,
-        device: torch.device,
+        engine: Engine,
         *,
         scales: Sequence[float] = (1.0,),
         mirror: bool = True,
         flip_pairs: Sequence[tuple[int, int]] = (),
-        amp: str = "off",
         cores: int | None = None,
     ) -> None:
-        self.model = model
-        self.device = device
+        self.engine = engine
+        self.device = engine.device
         self.scales = tuple(scales)
         self.mirror = mirror
         self.flip_pairs = tuple(flip_pairs)
-        self.amp_dtype = AMP_DTYPES[amp]
         self.cores = cores or available_cores()
-
-    def with_options(self, *, scales: Sequence[float], mirror: bool) -> "CropParser":
-        """Return a parser with other test-time augmentation, which shares this one's network."""
-        other = copy.copy(self)
-        other.scales, other.mirror = tuple(scales), mirror
-        return other
 
     def logits(self, images: Tensor) -> Tensor:
         """Map BGR crops (N, 3, h, w) uint8 to fused logits (N, K, h, w) float32 on the device."""
@@ -110,11 +90,9 @@ class CropParser:
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
-        enabled = self.amp_dtype is not None
-        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=enabled):
-            return fused_logits(
-                self.model, normalise(images), scales=self.scales, mirror=self.mirror, flip_pairs=self.flip_pairs
-            )
+        return fused_logits(
+            self.engine, normalise(images), scales=self.scales, mirror=self.mirror, flip_pairs=self.flip_pairs
+        )
 
     def _one_by_one(self, images: Tensor) -> list[Tensor]:
         with one_core_each(min(self.cores, len(images))) as pool:
@@ -130,8 +108,3 @@ def one_core_each(workers: int) -> Iterator[ThreadPoolExecutor]:
             yield pool
         finally:
             torch.set_num_threads(threads)
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

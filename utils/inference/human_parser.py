@@ -4,8 +4,9 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args, overload
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from dataset.geometry import back_to_picture, fit_to_crop, logits_back_to_pictur
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.snapshots import load_model
 from utils.distributed import choose_device
-from utils.inference.crop_parser import AMP_DTYPES, CropParser
+from utils.inference.crop_parser import CropParser
+from utils.inference.engines import AMP_DTYPES, Engine, OnnxEngine, TorchEngine
 from utils.inference.inputs import Boxes, PictureLike, Region, pixel_regions, rgb_picture, whole_picture
 
 ClassMap = NDArray[np.uint8]
 LogitsSize = Literal["network", "picture"]
+T = TypeVar("T")
 
 
 class Prediction(NamedTuple):
@@ -33,24 +36,14 @@ class Prediction(NamedTuple):
     """(K, H, W) or (K, h, w), where they were asked for."""
 
 
-class CropEngine(Protocol):
-    """What parses crops: `CropParser` with PyTorch, or `utils.inference.onnx.OnnxCropParser` with onnxruntime."""
+@dataclass(frozen=True)
+class _Batch(Generic[T]):
+    """Crops of several pictures, (n, 3, h, w) uint8 BGR, and where in which picture of what size each belongs.
 
-    device: torch.device
+    items: what the predictions of the pictures are handed out with.
+    """
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Map BGR crops (N, 3, h, w) uint8 to logits (N, K, h, w) float32."""
-
-    def classes(self, images: Tensor) -> Tensor:
-        """Map BGR crops (N, 3, h, w) uint8 to class maps (N, h, w) uint8."""
-
-    def with_options(self, *, scales: Sequence[float], mirror: bool) -> "CropEngine":
-        """Return an engine with other test-time augmentation, which shares this one's network."""
-
-
-class _Batch(NamedTuple):
-    """Crops of several pictures, (n, 3, h, w) uint8 BGR, and where in which picture of what size each belongs."""
-
+    items: list[T]
     crops: Tensor
     sizes: list[tuple[int, int]]
     regions: list[list[Region]]
@@ -76,7 +69,7 @@ class HumanParser:
         device: where the network computes.
     """
 
-    def __init__(self, engine: CropEngine, description: DatasetDescription, input_size: tuple[int, int]) -> None:
+    def __init__(self, engine: Engine, description: DatasetDescription, input_size: tuple[int, int]) -> None:
         self.description = description
         self.class_names = description.class_names
         self.flip_pairs = description.flip_pairs
@@ -120,8 +113,7 @@ class HumanParser:
         chosen = choose_device(None if device is None else str(device))
         model, own, _ = load_model(path, input_size=input_size)
         classes = settle_description(named, own, model.num_classes, where=f"'{os.fspath(path)}'")
-        engine = CropParser(model.to(chosen), chosen, flip_pairs=classes.flip_pairs, amp=amp or "off")
-        return cls(engine, classes, model.input_size)
+        return cls(TorchEngine(model.to(chosen), chosen, amp=amp or "off"), classes, model.input_size)
 
     @classmethod
     def _from_onnx(
@@ -133,10 +125,56 @@ class HumanParser:
             )
         if input_size is not None or description is not None:
             raise ValueError(f"'{os.fspath(path)}' says its input size and classes itself; leave them out")
-        from utils.inference.onnx import OnnxCropParser  # here, because onnxruntime is an extra
-
-        engine = OnnxCropParser(path)
+        engine = OnnxEngine(path)
         return cls(engine, engine.description, engine.input_size)
+
+    @overload  # a str is a sequence of str as well, but taken for a path first
+    def predict(  # type: ignore[overload-overlap]
+        self,
+        images: PictureLike,
+        *,
+        scales: Sequence[float] = ...,
+        mirror: bool = ...,
+        batch_size: int = ...,
+        person_boxes: Boxes | None = ...,
+        return_logits: None = ...,
+    ) -> ClassMap: ...
+
+    @overload  # a str is a sequence of str as well, but taken for a path first
+    def predict(  # type: ignore[overload-overlap]
+        self,
+        images: PictureLike,
+        *,
+        scales: Sequence[float] = ...,
+        mirror: bool = ...,
+        batch_size: int = ...,
+        person_boxes: None = ...,
+        return_logits: LogitsSize,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        images: Sequence[PictureLike],
+        *,
+        scales: Sequence[float] = ...,
+        mirror: bool = ...,
+        batch_size: int = ...,
+        person_boxes: Sequence[Boxes | None] | None = ...,
+        return_logits: None = ...,
+    ) -> list[ClassMap]: ...
+
+    @overload
+    def predict(
+        self,
+        images: Sequence[PictureLike],
+        *,
+        scales: Sequence[float] = ...,
+        mirror: bool = ...,
+        batch_size: int = ...,
+        person_boxes: None = ...,
+        return_logits: LogitsSize,
+    ) -> list[Prediction]: ...
 
     def predict(
         self,
@@ -147,7 +185,7 @@ class HumanParser:
         batch_size: int = 8,
         person_boxes: Boxes | Sequence[Boxes | None] | None = None,
         return_logits: LogitsSize | None = None,
-    ) -> Any:  # four kinds of result; `predict_iter` is the one for type checkers
+    ) -> ClassMap | Prediction | list[ClassMap] | list[Prediction]:
         """Return the class map (H, W) uint8 of a picture at its own size, or a list of them for a list or tuple.
 
         Args:
@@ -174,16 +212,20 @@ class HumanParser:
             raise ValueError(
                 f"{len(pictures)} pictures came with {len(boxes)} lists of person_boxes; give one list for each picture"
             )
-        predictions = self.predict_iter(
-            pictures,
-            scales=scales,
-            mirror=mirror,
-            batch_size=batch_size,
-            person_boxes=boxes,
-            return_logits=return_logits,
+        predictions = list(
+            self.predict_iter(
+                pictures,
+                scales=scales,
+                mirror=mirror,
+                batch_size=batch_size,
+                person_boxes=boxes,
+                return_logits=return_logits,
+            )
         )
-        results = [prediction.classes if return_logits is None else prediction for prediction in predictions]
-        return results[0] if single else results
+        if return_logits is not None:
+            return predictions[0] if single else predictions
+        maps = [prediction.classes for prediction in predictions]
+        return maps[0] if single else maps
 
     def predict_iter(
         self,
@@ -200,30 +242,54 @@ class HumanParser:
         Takes `batch_size` pictures at a time, holds the crops of two such batches and no more, and so is up to two
         batches ahead of what it has yielded.
         """
+        boxes = itertools.repeat(None) if person_boxes is None else person_boxes
+        pairs = zip(images, boxes, strict=person_boxes is not None)
+        predictions = self.predict_items(
+            ((None, image, person) for image, person in pairs),
+            scales=scales,
+            mirror=mirror,
+            batch_size=batch_size,
+            return_logits=return_logits,
+        )
+        return (prediction for _, prediction in predictions)
+
+    def predict_items(
+        self,
+        items: Iterable[tuple[T, PictureLike, Boxes | None]],
+        *,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = True,
+        batch_size: int = 8,
+        return_logits: LogitsSize | None = None,
+    ) -> Iterator[tuple[T, Prediction]]:
+        """Do what `predict_iter` does, and yield with each prediction what its picture came with.
+
+        Args:
+            items: (anything, picture, person boxes or None), such as (path, pixels, None).
+        """
         if not scales or min(scales) <= 0:
             raise ValueError(f"scales are {tuple(scales)}; give at least one, all of them positive")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         if return_logits not in (None, *get_args(LogitsSize)):
             raise ValueError(f"return_logits is {return_logits!r}; it must be 'network', 'picture' or None")
-        engine = self._engine.with_options(scales=scales, mirror=mirror)
-        boxes = itertools.repeat(None) if person_boxes is None else person_boxes
-        pairs = zip(images, boxes, strict=person_boxes is not None)
-        return self._predict_batches(engine, pairs, batch_size, return_logits)
+        crop_parser = CropParser(self._engine, scales=scales, mirror=mirror, flip_pairs=self.flip_pairs)
+        return self._predict_batches(crop_parser, iter(items), batch_size, return_logits)
 
     def _predict_batches(
         self,
-        engine: CropEngine,
-        pairs: Iterator[tuple[PictureLike, Boxes | None]],
+        crop_parser: CropParser,
+        items: Iterator[tuple[T, PictureLike, Boxes | None]],
         batch_size: int,
         return_logits: LogitsSize | None,
-    ) -> Iterator[Prediction]:
-        waiting: tuple[_Batch, Tensor, Tensor | None] | None = None
-        while chosen := list(itertools.islice(pairs, batch_size)):
-            if return_logits and any(boxes is not None for _, boxes in chosen):
+    ) -> Iterator[tuple[T, Prediction]]:
+        waiting: tuple[_Batch[T], Tensor, Tensor | None] | None = None
+        while chosen := list(itertools.islice(items, batch_size)):
+            if return_logits and any(boxes is not None for _, _, boxes in chosen):
                 raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
             batch = self._prepare(chosen)
-            result = self._run(engine, batch.crops.split(batch_size), with_logits=return_logits is not None)
+            del chosen
+            result = self._run(crop_parser, batch.crops.split(batch_size), with_logits=return_logits is not None)
             # A GPU is now at work on this batch, while the previous one is finished here and the next one prepared.
             if waiting is not None:
                 yield from self._finish(*waiting, return_logits)
@@ -231,9 +297,9 @@ class HumanParser:
         if waiting is not None:
             yield from self._finish(*waiting, return_logits)
 
-    def _prepare(self, pairs: Sequence[tuple[PictureLike, Boxes | None]]) -> _Batch:
+    def _prepare(self, items: Sequence[tuple[T, PictureLike, Boxes | None]]) -> _Batch[T]:
         crops, sizes, regions = [], [], []
-        for image, boxes in pairs:
+        for _, image, boxes in items:
             picture = rgb_picture(image)
             size = (picture.shape[0], picture.shape[1])
             parts = [whole_picture(size)] if boxes is None else pixel_regions(boxes, size)
@@ -241,32 +307,35 @@ class HumanParser:
             sizes.append(size)
             regions.append(parts)
         stacked = np.stack(crops) if crops else np.empty((0, *self.input_size, 3), dtype=np.uint8)
-        return _Batch(torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous(), sizes, regions)
+        pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()
+        return _Batch([item for item, _, _ in items], pixels, sizes, regions)
 
-    def _run(self, engine: CropEngine, crops: Sequence[Tensor], *, with_logits: bool) -> tuple[Tensor, Tensor | None]:
+    def _run(
+        self, crop_parser: CropParser, crops: Sequence[Tensor], *, with_logits: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """Return class maps (n, h, w) uint8 and, if wanted, logits (n, K, h, w) float32, both on the device."""
         if len(crops[0]) == 0:  # no boxes in any picture of the batch
             return torch.empty((0, *self.input_size), dtype=torch.uint8), None
         with self._lock:
             if not with_logits:
-                return torch.cat([engine.classes(part) for part in crops]), None
-            logits = torch.cat([engine.logits(part) for part in crops])
+                return torch.cat([crop_parser.classes(part) for part in crops]), None
+            logits = torch.cat([crop_parser.logits(part) for part in crops])
         return logits.argmax(dim=1).to(torch.uint8), logits
 
     def _finish(
-        self, batch: _Batch, classes: Tensor, logits: Tensor | None, return_logits: LogitsSize | None
-    ) -> Iterator[Prediction]:
+        self, batch: _Batch[T], classes: Tensor, logits: Tensor | None, return_logits: LogitsSize | None
+    ) -> Iterator[tuple[T, Prediction]]:
         """Yield the predictions of a batch at the sizes of its pictures."""
         class_crops = iter(classes.cpu().numpy())
         logit_crops = itertools.repeat(None) if logits is None else iter(logits.cpu().numpy())
-        for size, regions in zip(batch.sizes, batch.regions, strict=True):
+        for item, size, regions in zip(batch.items, batch.sizes, batch.regions, strict=True):
             painted = np.full(size, self.description.background, dtype=np.uint8)
             for region in regions:
                 self._paste(painted[region.rows, region.columns], next(class_crops))
             crop = next(logit_crops)
             if crop is not None and return_logits == "picture":
                 crop = logits_back_to_picture(crop, size)
-            yield Prediction(painted, None if crop is None else crop.astype(np.float16))
+            yield item, Prediction(painted, None if crop is None else crop.astype(np.float16))
 
     def _paste(self, target: ClassMap, crop: ClassMap) -> None:
         """Paint a parsed crop (h, w) into its region of a class map."""

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.background import WorkBehind, run_ahead, split
+from utils.background import WorkBehind, run_ahead
 from utils.inference.human_parser import HumanParser, LogitsSize, Prediction
 from utils.inference.inputs import Boxes, pixel_regions, rgb_picture
 from utils.pictures.figures import Picture
@@ -158,17 +158,14 @@ def parse_pictures(
         ) as items,
         WorkBehind(workers=options.workers, depth=2 * options.workers) as behind,
     ):
-        # One pass over the pictures, seen three times, the last time when the network is done with them.
-        kept, pictures, person_boxes = split(readable(items), 3)
-        predictions = parser.predict_iter(
-            (item.picture for item in pictures),
+        predictions = parser.predict_items(
+            ((item, item.picture, item.job.boxes) for item in readable(items)),
             scales=options.scales,
             mirror=options.mirror,
             batch_size=options.batch_size,
-            person_boxes=(item.job.boxes for item in person_boxes),
             return_logits=options.return_logits,
         )
-        for item, prediction in zip(kept, predictions, strict=True):
+        for item, prediction in predictions:
             behind.submit(write, item, prediction)
             shown.advance()
     return failures
@@ -255,15 +252,14 @@ def _parse_frames(
         }
         shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
         behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
-        kept, pictures = split(_until_none(frames), 2)
-        predictions = parser.predict_iter(
-            pictures,
+        predictions = parser.predict_items(
+            ((frame, frame, None) for frame in _until_none(frames)),
             scales=options.scales,
             mirror=options.mirror,
             batch_size=options.batch_size,
             return_logits=options.return_logits,
         )
-        for frame, prediction in zip(kept, predictions, strict=True):
+        for frame, prediction in predictions:
             behind.submit(write, done, frame, prediction)
             done += 1
             shown_progress.advance()

@@ -6,10 +6,11 @@ from dataclasses import MISSING, asdict, dataclass, fields
 import torch
 
 from dataset.descriptions import DatasetDescription
+from dataset.workers import default_workers
 from networks.resnet import BLOCKS
 from utils.cli import HelpFormatter, size_option
 from utils.distributed import Processes
-from utils.inference.crop_parser import AMP_DTYPES, available_cores
+from utils.inference.engines import AMP_DTYPES
 
 IMAGES_PER_STEP = 16
 
@@ -87,7 +88,7 @@ class TrainConfig:
                     f"{self.accumulate}; set --batch-size"
                 )
         if num_workers is None:
-            num_workers = min(8, max(1, available_cores() // processes.local_world_size))
+            num_workers = default_workers(processes.local_world_size)
         if amp is None:
             amp = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "off"
         if amp == "fp16" and not on_gpu:

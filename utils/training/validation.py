@@ -10,6 +10,7 @@ from utils.distributed import copy_buffers_from_main
 from utils.evaluation.engine import evaluate
 from utils.evaluation.report import validation_figures
 from utils.inference.crop_parser import CropParser
+from utils.inference.engines import TorchEngine
 from utils.pictures.training import training_picture
 from utils.training.log import RunLog
 from utils.training.state import TrainingState
@@ -25,8 +26,9 @@ def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: R
     config, description, model = state.config, state.description, state.model
     copy_buffers_from_main(model)
     model.eval()
+    engine = TorchEngine(model, state.device, amp=config.amp)
     evaluation = evaluate(
-        CropParser(model, state.device, mirror=False, amp=config.amp, cores=torch.get_num_threads()),
+        CropParser(engine, mirror=False, cores=torch.get_num_threads()),
         samples,
         description,
         state.processes,

@@ -29,7 +29,7 @@ from utils.export.export import METADATA_FILE, ExportError, export
 from utils.export.verify import VerificationError, check_sizes, compare_batch
 from utils.inference import HumanParser
 from utils.inference.crop_parser import CropParser
-from utils.inference.onnx import OnnxCropParser, open_session, run_session
+from utils.inference.engines import OnnxEngine, TorchEngine, open_session, run_session
 
 ROOT = Path(__file__).parents[3]
 LIP = BUILT_IN["lip"]
@@ -111,25 +111,25 @@ def test_onnx_files_describe_themselves(tiny_file: Path, onnx: Any) -> None:
 
 
 @pytest.mark.parametrize(("scales", "mirror"), [((1.0,), True), ((1.0,), False), (MULTI_SCALE, True)])
-def test_the_onnx_parser_is_the_crop_parser(
+def test_crops_are_parsed_alike_with_onnxruntime_and_with_pytorch(
     tiny: Any, tiny_file: Path, scales: tuple[float, ...], mirror: bool
 ) -> None:
     images = crops(3, CROP)
-    expected = CropParser(tiny, CPU, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
-    parser = OnnxCropParser(tiny_file).with_options(scales=scales, mirror=mirror)
-    assert (parser.num_classes, parser.input_size, parser.description) == (20, CROP, LIP)
+    engine = OnnxEngine(tiny_file)
+    assert (engine.input_size, engine.description) == (CROP, LIP)
+    expected = CropParser(TorchEngine(tiny, CPU), scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
+    parser = CropParser(engine, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
     logits = parser.logits(images)
     assert logits.shape == (3, 20, *CROP)
     torch.testing.assert_close(logits, expected.logits(images), rtol=0, atol=1e-4)
     assert torch.equal(parser.classes(images), logits.argmax(dim=1).to(torch.uint8))
-    alone = OnnxCropParser(tiny_file, scales=scales, mirror=mirror, cores=1)
+    alone = CropParser(engine, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs, cores=1)
     assert torch.equal(alone.logits(images[1:2]), logits[1:2])
 
 
 def test_human_parser_reads_onnx(tiny: Any, tiny_file: Path) -> None:
     picture = draw_person(5, (120, 80))[0][..., ::-1]
-    engine = CropParser(tiny, CPU, flip_pairs=LIP.flip_pairs)
-    expected = HumanParser(engine, LIP, CROP).predict(picture)
+    expected = HumanParser(TorchEngine(tiny, CPU), LIP, CROP).predict(picture)
     parser = HumanParser.from_checkpoint(tiny_file)
     assert parser.class_names == LIP.class_names
     assert (parser.predict(picture) == expected).mean() > 0.9999
@@ -143,7 +143,7 @@ def test_onnx_can_end_in_classes(tiny: Any, tmp_path: Path) -> None:
     classes = run_session(open_session(path), torch.randn(2, 3, 70, 81))
     assert (classes.shape, classes.dtype) == ((2, 70, 81), torch.uint8)
     with pytest.raises(CheckpointError, match="without --classes"):
-        OnnxCropParser(path)
+        OnnxEngine(path)
 
 
 @pytest.mark.parametrize("result", ["logits", "classes"])
@@ -233,16 +233,16 @@ def test_missing_packages_are_named(tiny: Any, tmp_path: Path, monkeypatch: pyte
         export(tiny, metadata(tiny), tmp_path / "tiny.onnx", "onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(CheckpointError, match=r"pip install onnxruntime"):
-        OnnxCropParser(tmp_path / "tiny.onnx")
+        OnnxEngine(tmp_path / "tiny.onnx")
 
 
 @pytest.mark.usefixtures("onnx")
 def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a file"):
-        OnnxCropParser(tmp_path / "none.onnx")
+        OnnxEngine(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(CheckpointError, match="not an ONNX file, or is damaged"):
-        OnnxCropParser(tmp_path / "text.onnx")
+        OnnxEngine(tmp_path / "text.onnx")
 
 
 def test_onnx_files_of_others_are_refused(tiny_file: Path, tmp_path: Path, onnx: Any) -> None:
@@ -250,7 +250,7 @@ def test_onnx_files_of_others_are_refused(tiny_file: Path, tmp_path: Path, onnx:
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(CheckpointError, match=r"only files that export\.py wrote"):
-        OnnxCropParser(tmp_path / "other.onnx")
+        OnnxEngine(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize(

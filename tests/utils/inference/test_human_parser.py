@@ -1,10 +1,8 @@
 """HumanParser: what it accepts, that it agrees with the evaluation, boxes, logits, threads."""
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from utils.distributed import Processes
 from utils.evaluation.engine import evaluate
 from utils.inference import HumanParser
 from utils.inference.crop_parser import CropParser
+from utils.inference.engines import TorchEngine
 
 CPU = torch.device("cpu")
 SIZES = ((60, 45), (120, 75), (96, 160), (33, 97), (150, 64))
@@ -54,7 +53,7 @@ def files(people: list[NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFact
 def test_predictions_are_the_evaluations(
     files: list[Path], parser: HumanParser, scales: tuple[float, ...], mirror: bool, batch_size: int
 ) -> None:
-    engine: Any = CropParser(tiny_network(), CPU, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
+    engine: Any = CropParser(TorchEngine(tiny_network(), CPU), scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
     expected: dict[str, NDArray[np.uint8]] = {}
     evaluate(
         engine,
@@ -226,6 +225,7 @@ def test_without_a_background_class_the_rest_is_ignore(people: list[NDArray[np.u
 
 def test_network_logits_belong_to_the_class_map(parser: HumanParser, people: list[NDArray[np.uint8]]) -> None:
     for picture, result in zip(people, parser.predict(people, return_logits="network"), strict=True):
+        assert result.logits is not None
         assert result.logits.shape == (20, *CROP)
         assert result.logits.dtype == np.float16
         np.testing.assert_array_equal(result.classes, parser.predict(picture))
@@ -239,21 +239,16 @@ class RampEngine:
 
     device = CPU
 
-    def logits(self, images: torch.Tensor) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
         rows, columns = torch.meshgrid(torch.arange(CROP[0]), torch.arange(CROP[1]), indexing="ij")
         return torch.stack([torch.ones(CROP), columns, rows]).float().expand(len(images), -1, -1, -1)
-
-    def classes(self, images: torch.Tensor) -> torch.Tensor:
-        return self.logits(images).argmax(1).to(torch.uint8)
-
-    def with_options(self, **_: Any) -> "RampEngine":
-        return self
 
 
 @pytest.mark.parametrize("size", [(97, 73), (200, 90), (30, 60)])
 def test_picture_logits_are_warped_linearly(size: tuple[int, int]) -> None:
     parser = HumanParser(RampEngine(), DatasetDescription(name="ramp", class_names=("a", "b", "c")), CROP)
-    logits = parser.predict(np.zeros((*size, 3), np.uint8), return_logits="picture").logits
+    logits = parser.predict(np.zeros((*size, 3), np.uint8), mirror=False, return_logits="picture").logits
+    assert logits is not None
     assert logits.shape == (3, *size)
     assert logits.dtype == np.float16
     assert (logits[0] == 1).all()  # nothing fades towards the picture's edges
@@ -309,7 +304,7 @@ def test_a_snapshots_own_classes_count(monkeypatch: pytest.MonkeyPatch) -> None:
     loads(monkeypatch, 3, own)
     parser = HumanParser.from_checkpoint("snapshot.pth", "cpu")
     assert parser.description is own
-    assert parser._engine.flip_pairs == ((1, 2),)  # type: ignore[attr-defined]
+    assert parser.flip_pairs == ((1, 2),)
     other = DatasetDescription(name="other", class_names=("x", "y", "z"))
     assert HumanParser.from_checkpoint("snapshot.pth", "cpu", description=other).class_names == ("x", "y", "z")
 
@@ -358,7 +353,7 @@ def test_onnx_files_go_to_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, path: str) -> None:
             assert path == "model.onnx"
 
-    monkeypatch.setitem(sys.modules, "utils.inference.onnx", SimpleNamespace(OnnxCropParser=Engine))
+    monkeypatch.setattr(utils.inference.human_parser, "OnnxEngine", Engine)
     parser = HumanParser.from_checkpoint("model.onnx")
     assert parser.class_names == ("a", "b", "c")
     assert parser.predict(np.zeros((9, 8, 3), np.uint8)).shape == (9, 8)

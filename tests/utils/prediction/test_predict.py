@@ -209,7 +209,7 @@ def test_a_long_run_holds_few_pictures(run: Run, tmp_path: Path, monkeypatch: py
         return picture
 
     monkeypatch.setattr("utils.prediction.run.rgb_picture", read)
-    monkeypatch.setattr(predict, "available_cores", lambda: 4)  # two threads read, two write
+    monkeypatch.setattr("dataset.workers.available_cores", lambda: 4)  # two threads read, two write
     save(tmp_path / "in/0.png")
     for number in range(1, 120):
         (tmp_path / f"in/{number}.png").symlink_to(tmp_path / "in/0.png")

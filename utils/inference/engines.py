@@ -1,10 +1,11 @@
-"""Parsing crops with an exported network through onnxruntime: no PyTorch network is built."""
+"""Engines: what maps normalised images to logits, with PyTorch or, without building a network, with onnxruntime.
 
-import copy
+`utils.inference.crop_parser.CropParser` does everything else: normalisation, test-time augmentation, class maps.
+"""
+
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,67 +13,79 @@ from torch import Tensor
 from dataset.descriptions import DatasetDescription
 from utils.checkpoint.files import CheckpointError, CheckpointNotFoundError
 from utils.checkpoint.metadata import read_metadata
-from utils.inference.crop_parser import CropParser
+
+AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class OnnxCropParser:
-    """Parse batches of crops on the CPU with an ONNX file that export.py wrote; `CropParser` in everything else.
+class Engine(Protocol):
+    """What computes logits; used from several threads at once where `device` is the CPU."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images have to be, and the logits are."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) float32 to logits (N, K, ~H/4, ~W/4)."""
+
+
+class Network(Protocol):
+    """A `CSENet`, as far as predictions need one."""
+
+    def __call__(self, images: Tensor) -> Any:
+        """Map normalised images (N, 3, H, W) to outputs whose `final` are the logits (N, K, ~H/4, ~W/4)."""
+
+
+class TorchEngine:
+    """A PyTorch network.
+
+    Args:
+        model: is put into evaluation mode by the caller, and lies on `device`.
+        amp: a key of AMP_DTYPES.
+    """
+
+    def __init__(self, model: Network, device: torch.device, *, amp: str = "off") -> None:
+        self.model = model
+        self.device = device
+        self.amp_dtype = AMP_DTYPES[amp]
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4), of the lower precision if there is one."""
+        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
+            logits: Tensor = self.model(images).final
+        return logits
+
+
+class OnnxEngine:
+    """An ONNX file that export.py wrote, on the CPU; each call computes on one core.
 
     Args:
         path: a file that ends in logits (exported without `--classes`).
-        cores: how many crops are worked on at once, each on one core; default, the cores this process may use.
 
     Attributes:
-        description, num_classes: the classes.
+        description: the classes.
         input_size: (height, width) of the training crop.
-        device: the CPU.
 
     Raises CheckpointError for other files, and where onnxruntime is not installed.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        scales: Sequence[float] = (1.0,),
-        mirror: bool = True,
-        cores: int | None = None,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         where = f"'{os.fspath(path)}'"
-        session = open_session(path, threads=1)
-        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, where)
+        self._session = open_session(path, threads=1)
+        metadata = read_metadata(self._session.get_modelmeta().custom_metadata_map, where)
         if metadata.result != "logits":
             raise CheckpointError(
                 f"{where} ends in class indices, which cannot be averaged over mirror and scales; export the network "
                 "without --classes"
             )
-        _check_classes(session, metadata.description, where)
+        _check_classes(self._session, metadata.description, where)
         self.description = metadata.description
-        self.num_classes = metadata.description.num_classes
         self.input_size = metadata.input_size
         self.device = torch.device("cpu")
-        self._parser = CropParser(
-            _SessionNetwork(session, self.num_classes),
-            self.device,
-            scales=scales,
-            mirror=mirror,
-            flip_pairs=self.description.flip_pairs,
-            cores=cores,
-        )
 
-    def with_options(self, *, scales: Sequence[float], mirror: bool) -> "OnnxCropParser":
-        """Return a parser with other test-time augmentation, which shares this one's network."""
-        other = copy.copy(self)
-        other._parser = self._parser.with_options(scales=scales, mirror=mirror)
-        return other
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Map BGR crops (N, 3, h, w) uint8 to fused logits (N, K, h, w) float32."""
-        return self._parser.logits(images)
-
-    def classes(self, images: Tensor) -> Tensor:
-        """Map BGR crops (N, 3, h, w) uint8 to class maps (N, h, w) uint8."""
-        return self._parser.classes(images)
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4)."""
+        return run_session(self._session, images)
 
 
 def _check_classes(session: Any, description: DatasetDescription, where: str) -> None:
@@ -112,18 +125,3 @@ def open_session(path: str | os.PathLike[str], *, threads: int = 0) -> Any:
 def run_session(session: Any, images: Tensor) -> Tensor:
     """Return a session's only output for normalised images (N, 3, H, W) float32."""
     return torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
-
-
-class _FinalLogits(NamedTuple):
-    final: Tensor
-
-
-class _SessionNetwork:
-    """An onnxruntime session with the face that `CropParser` expects of a network."""
-
-    def __init__(self, session: Any, num_classes: int) -> None:
-        self.num_classes = num_classes
-        self._session = session
-
-    def __call__(self, images: Tensor) -> _FinalLogits:
-        return _FinalLogits(run_session(self._session, images))
