@@ -1,5 +1,6 @@
 """The benchmarks run as a user runs them, and the figures of the README come out."""
 
+import json
 import re
 import subprocess
 import sys
@@ -34,3 +35,16 @@ def test_a_training_step_is_measured_beside_deeplab() -> None:
     (memory,) = re.findall(r"^CSENet +[\d.]+ +[\d.]+ +([\d.]+)$", printed, re.MULTILINE)
     assert 102.88e6 * 4 * 3 / 2**30 < float(memory) < 3, "weights, gradients, momentum and some activations"
     assert re.search(r"A step of CSENet takes [\d.]+ times as long as one of DeepLabV3", printed)
+
+
+def test_the_loss_is_checked_and_measured_in_sorts(tmp_path: Path) -> None:
+    file = tmp_path / "loss.json"
+    options = ("--device", "cpu", "--size", "33,49", "--repeat", "2", "--warmup", "0", "--json", str(file))
+    printed = run("loss.py", *options)
+    written = json.loads(file.read_text())
+    assert [row["weights"] for row in written["rows"]] == ["initial", "trained", "saturated"]
+    for row in written["rows"]:
+        assert 0 < row["left_to_sort"] < 1
+        assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
+        assert re.search(rf"^{row['weights']} .* {row['ratio']:.2f} ", printed, re.MULTILINE)
+    assert "2 x 33 x 49, 20 classes, drawn people; a sort is one of (20, 3234) float32; 2 passes" in printed

@@ -1,0 +1,195 @@
+"""How long does the loss take, forward and backward? Measured in sorts: torch.sort of every class's pixels, once.
+
+The plain loss sorts three times as much, for three maps of logits. How much is left to sort depends on the weights, so
+there are logits as of initial weights (random), of trained ones (the labels, unsure and now and then wrong at borders)
+and of weights so sure of themselves that float32 knows no smaller error, where little can be left out. The loss and
+the sort take turns. Before that, loss and gradient are compared with a plain full sort in float64.
+
+    python benchmarks/loss.py
+    python benchmarks/loss.py --data-dir ../shared/data/ccp --json loss.json
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.inference_speed import seconds
+from dataset.descriptions import list_samples, load_description
+from dataset.geometry import affine_matrix, crop_box, warp_label
+from dataset.people import draw_person
+from dataset.reading import read_sample
+from networks import CSENetOutput
+from tests.plain_losses import plain_parsing_loss
+from utils.cli import size_option
+from utils.losses import PARSING, WEIGHTS, CSENetLoss
+
+# How far the logits of the labels stand above the others, whose noise has deviation 1.
+SURENESS = {"initial": 0.0, "trained": 10.0, "saturated": 40.0}
+
+
+def parse_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda where there is")
+    parser.add_argument("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the crops (473,473)")
+    parser.add_argument("--batch", type=int, default=2, help="label maps at once (2)")
+    parser.add_argument("--data-dir", help="take the label maps of this dataset's val split, not of drawn people")
+    parser.add_argument("--warmup", type=int, default=1, help="passes that do not count (1)")
+    parser.add_argument("--repeat", type=int, default=5, help="passes that count (5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    return parser.parse_args()
+
+
+def label_maps(options: argparse.Namespace) -> tuple[Tensor, int]:
+    """Return label maps (N, H, W) uint8, whole pictures warped to the crop as in evaluation, and K."""
+    if options.data_dir:
+        description = load_description(options.data_dir)
+        samples = list_samples(options.data_dir, description, "val")[: options.batch]
+        pictures = [read_sample(sample, description) for sample in samples]
+        num_classes = description.num_classes
+    else:
+        pictures = [draw_person(index) for index in range(options.batch)]
+        num_classes = 20
+    if len(pictures) < options.batch:
+        sys.exit(
+            f"{options.data_dir} has {len(pictures)} labelled pictures in its val split, --batch is {options.batch}"
+        )
+    labels = [
+        warp_label(label, affine_matrix(crop_box(label.shape[:2], options.size), options.size), options.size)
+        for _, label in pictures
+    ]
+    return torch.from_numpy(np.stack(labels)), num_classes
+
+
+def outputs(labels: Tensor, num_classes: int, sureness: float) -> CSENetOutput:
+    """Draw outputs of a network for crops with these labels; the maps of logits favour the labels by `sureness`."""
+    n, height, width = labels.shape
+    quarter, sixteenth = (-(-height // 4), -(-width // 4)), (-(-height // 16), -(-width // 16))
+    favoured = F.one_hot(labels.long() % 255 % num_classes, num_classes).movedim(-1, 1).float()
+
+    def logits(size: tuple[int, int], shift: tuple[int, int]) -> Tensor:
+        # Borders seen a pixel or two beside their place are wrong; averaging to the smaller size makes them unsure.
+        seen = F.interpolate(favoured.roll(shift, dims=(2, 3)), size, mode="area")
+        return sureness * seen + torch.randn(n, num_classes, *size, device=labels.device)
+
+    rows, cols = (torch.rand(n, num_classes, length // 4, device=labels.device) for length in (height, width))
+    edge = torch.randn(n, 2, *quarter, device=labels.device)
+    return CSENetOutput(logits(sixteenth, (2, 1)), logits(quarter, (-1, 2)), logits(quarter, (1, -1)), edge, rows, cols)
+
+
+def gradients_of(
+    loss: Callable[[CSENetOutput], Tensor], out: CSENetOutput, dtype: torch.dtype
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return a loss, and its gradient by each of the maps of parsing logits."""
+    leaves = CSENetOutput(*(x.detach().to(dtype).requires_grad_() for x in out))
+    value = loss(leaves)
+    gradients = torch.autograd.grad(value, [getattr(leaves, name) for name in PARSING])
+    return value.detach(), dict(zip(PARSING, gradients, strict=True))
+
+
+def check(criterion: CSENetLoss, out: CSENetOutput, labels: Tensor) -> float:
+    """Compare the parsing part with the plain full sort, in float64; return float32's relative error of the gradient.
+
+    Raises AssertionError where they differ.
+    """
+
+    def plain(leaves: CSENetOutput) -> Tensor:
+        parts = [WEIGHTS[name] * torch.stack(plain_parsing_loss(getattr(leaves, name), labels)) for name in PARSING]
+        return torch.cat(parts).sum()
+
+    expected, exact = gradients_of(plain, out, torch.float64)
+    _, ours = gradients_of(lambda leaves: criterion(leaves, labels)[0], out, torch.float64)
+    _, single = gradients_of(lambda leaves: criterion(leaves, labels)[0], out, torch.float32)
+    _, terms = criterion(out, labels)
+    parsing = sum(WEIGHTS[name] * (terms[f"{name}_ce"] + terms[f"{name}_lovasz"]).double() for name in PARSING)
+    torch.testing.assert_close(parsing, expected, rtol=1e-5, atol=0.0)
+    worst = 0.0
+    for name in PARSING:
+        norm = exact[name].norm()
+        assert (ours[name] - exact[name]).norm() <= 1e-9 * norm, f"the gradient of {name} is wrong"
+        worst = max(worst, ((single[name] - exact[name]).norm() / norm).item())
+    assert worst <= 1e-4, f"in float32 the gradient is off by {worst:.1e}"
+    return worst
+
+
+def left_to_sort(logits: Tensor, labels: Tensor) -> float:
+    """Return which share of all entries the pruned sort keeps for one map of logits."""
+    resized = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=True)
+    probabilities = resized.softmax(1).transpose(0, 1)
+    kept = 0
+    for of_class, scores in enumerate(probabilities):
+        members = labels == of_class
+        if members.any():
+            kept += int((members | ((labels != 255) & (scores >= 1 - scores[members].max()))).sum())
+    return kept / probabilities.numel()
+
+
+def measure(
+    step: Callable[[], object], sort: Callable[[], object], options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Time the two in turn; return the seconds of each pass that counts."""
+    device = torch.device(options.device)
+    times: dict[str, list[float]] = {"loss": [], "sort": []}
+    for repetition in range(options.warmup + options.repeat):
+        for name, run in (("sort", sort), ("loss", step)):
+            taken = seconds(run, device)
+            if repetition >= options.warmup:
+                times[name].append(taken)
+    return times
+
+
+def main() -> None:
+    """Check and time the loss at each kind of weights, and print what was measured on what."""
+    options = parse_options()
+    device = torch.device(options.device)
+    torch.manual_seed(0)
+    labels, num_classes = label_maps(options)
+    labels = labels.to(device)
+    criterion = CSENetLoss(num_classes)
+    unsorted = torch.rand(num_classes, labels.numel(), device=device)
+    rows = []
+    print(f"{'weights':<12}{'left to sort':>14}{'loss, ms':>11}{'sort, ms':>11}{'in sorts':>10}{'spread':>18}")
+    for name, sureness in SURENESS.items():
+        out = outputs(labels, num_classes, sureness)
+        error = check(criterion, out, labels)
+        leaves = CSENetOutput(*(x.requires_grad_() for x in out))
+
+        def step(leaves: CSENetOutput = leaves) -> None:
+            torch.autograd.grad(criterion(leaves, labels)[0], list(leaves))
+
+        times = measure(step, lambda: unsorted.sort(dim=-1), options)
+        loss, sort = (statistics.median(times[key]) for key in ("loss", "sort"))
+        ratios = sorted(a / b for a, b in zip(times["loss"], times["sort"], strict=True))
+        row = {"weights": name, "left_to_sort": left_to_sort(out.final.detach(), labels), "float32_error": error}
+        row |= {"ratio": statistics.median(ratios), "ratio_min": ratios[0], "ratio_max": ratios[-1], "seconds": times}
+        rows.append(row)
+        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+        figures = f"{1000 * loss:>11.1f}{1000 * sort:>11.1f}{row['ratio']:>10.2f}{spread:>18}"
+        print(f"{name:<12}{row['left_to_sort']:>14.1%}{figures}", flush=True)
+    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, threads: {torch.get_num_threads()}"
+    height, width = options.size
+    source = "labels of a dataset" if options.data_dir else "drawn people"
+    print(
+        f"{chip}; {options.batch} x {height} x {width}, {num_classes} classes, {source}; a sort is one of "
+        f"({num_classes}, {labels.numel()}) float32; {options.repeat} passes after {options.warmup}; "
+        f"torch {torch.__version__}, numpy {np.__version__}"
+    )
+    if options.json:
+        about = {"device": chip, "batch": options.batch, "size": options.size, "classes": num_classes, "labels": source}
+        versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+        options.json.write_text(json.dumps({**about, "versions": versions, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
