@@ -1,7 +1,6 @@
 """A set of drawn people as a folder in the LIP layout, and a sheet of them to look at."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +18,7 @@ from dataset.files import parse_json, read_text
 from dataset.layouts import LAYOUTS, SPLITS
 from dataset.people.scene import draw_person
 from dataset.reading import save_label
+from dataset.workers import available_cores
 
 LIP = BUILT_IN["lip"]
 FOLDERS = LAYOUTS[LIP.layout]
@@ -101,7 +101,7 @@ def _write_item(output_dir: Path, size: tuple[int, int], seed: int, item: tuple[
 def _write_items(write: partial[None], items: Sequence[tuple[str, int]], workers: int | None) -> None:
     """Write the items, in worker processes where there are enough of them to pay."""
     watched = partial(tqdm, total=len(items), desc="drawing people", unit="picture", disable=None)
-    workers = min(workers or os.cpu_count() or 1, 16)
+    workers = min(workers or available_cores(), 16)
     if workers == 1 or len(items) < POOL_FROM:
         list(watched(map(write, items)))
         return

@@ -4,49 +4,22 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args, overload
+from typing import Any, TypeVar, get_args, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dataset.descriptions import DatasetDescription
-from dataset.geometry import back_to_picture, fit_to_crop, logits_back_to_picture
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.snapshots import load_model
 from utils.distributed import choose_device
+from utils.inference.batches import ClassMap, CropBatch, LogitsSize, Prediction, crop_batch, picture_predictions
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import AMP_DTYPES, Engine, OnnxEngine, TorchEngine
-from utils.inference.inputs import Boxes, PictureLike, Region, pixel_regions, rgb_picture, whole_picture
+from utils.inference.inputs import Boxes, PictureLike
 
-ClassMap = NDArray[np.uint8]
-LogitsSize = Literal["network", "picture"]
 T = TypeVar("T")
-
-
-class Prediction(NamedTuple):
-    """What the network says about one picture of (H, W)."""
-
-    classes: ClassMap
-    """(H, W) class indices."""
-    logits: NDArray[np.float16] | None
-    """(K, H, W) or (K, h, w), where they were asked for."""
-
-
-@dataclass(frozen=True)
-class _Batch(Generic[T]):
-    """Crops of several pictures, (n, 3, h, w) uint8 BGR, and where in which picture of what size each belongs.
-
-    items: what the predictions of the pictures are handed out with.
-    """
-
-    items: list[T]
-    crops: Tensor
-    sizes: list[tuple[int, int]]
-    regions: list[list[Region]]
 
 
 class HumanParser:
@@ -283,32 +256,19 @@ class HumanParser:
         batch_size: int,
         return_logits: LogitsSize | None,
     ) -> Iterator[tuple[T, Prediction]]:
-        waiting: tuple[_Batch[T], Tensor, Tensor | None] | None = None
+        waiting: tuple[CropBatch[T], Tensor, Tensor | None] | None = None
         while chosen := list(itertools.islice(items, batch_size)):
             if return_logits and any(boxes is not None for _, _, boxes in chosen):
                 raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
-            batch = self._prepare(chosen)
+            batch = crop_batch(chosen, self.input_size)
             del chosen
             result = self._run(crop_parser, batch.crops.split(batch_size), with_logits=return_logits is not None)
             # A GPU is now at work on this batch, while the previous one is finished here and the next one prepared.
             if waiting is not None:
-                yield from self._finish(*waiting, return_logits)
+                yield from picture_predictions(*waiting, return_logits, self.description.background)
             waiting = (batch, *result)
         if waiting is not None:
-            yield from self._finish(*waiting, return_logits)
-
-    def _prepare(self, items: Sequence[tuple[T, PictureLike, Boxes | None]]) -> _Batch[T]:
-        crops, sizes, regions = [], [], []
-        for _, image, boxes in items:
-            picture = rgb_picture(image)
-            size = (picture.shape[0], picture.shape[1])
-            parts = [whole_picture(size)] if boxes is None else pixel_regions(boxes, size)
-            crops += [fit_to_crop(picture[part.rows, part.columns], self.input_size)[..., ::-1] for part in parts]
-            sizes.append(size)
-            regions.append(parts)
-        stacked = np.stack(crops) if crops else np.empty((0, *self.input_size, 3), dtype=np.uint8)
-        pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()
-        return _Batch([item for item, _, _ in items], pixels, sizes, regions)
+            yield from picture_predictions(*waiting, return_logits, self.description.background)
 
     def _run(
         self, crop_parser: CropParser, crops: Sequence[Tensor], *, with_logits: bool
@@ -321,23 +281,3 @@ class HumanParser:
                 return torch.cat([crop_parser.classes(part) for part in crops]), None
             logits = torch.cat([crop_parser.logits(part) for part in crops])
         return logits.argmax(dim=1).to(torch.uint8), logits
-
-    def _finish(
-        self, batch: _Batch[T], classes: Tensor, logits: Tensor | None, return_logits: LogitsSize | None
-    ) -> Iterator[tuple[T, Prediction]]:
-        """Yield the predictions of a batch at the sizes of its pictures."""
-        class_crops = iter(classes.cpu().numpy())
-        logit_crops = itertools.repeat(None) if logits is None else iter(logits.cpu().numpy())
-        for item, size, regions in zip(batch.items, batch.sizes, batch.regions, strict=True):
-            painted = np.full(size, self.description.background, dtype=np.uint8)
-            for region in regions:
-                self._paste(painted[region.rows, region.columns], next(class_crops))
-            crop = next(logit_crops)
-            if crop is not None and return_logits == "picture":
-                crop = logits_back_to_picture(crop, size)
-            yield item, Prediction(painted, None if crop is None else crop.astype(np.float16))
-
-    def _paste(self, target: ClassMap, crop: ClassMap) -> None:
-        """Paint a parsed crop (h, w) into its region of a class map."""
-        part = back_to_picture(crop, (target.shape[0], target.shape[1]))
-        np.copyto(target, part, where=part != self.description.background)

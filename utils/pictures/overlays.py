@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dataset.descriptions import DatasetDescription
 from utils.pictures.figures import Picture, colourise, legend, overlay
 
-SMALLEST_SIDE = 400
+SHORTEST_SHOWN = 400
 """Pictures whose longer side is shorter are shown enlarged, or the legend would dwarf them."""
 
 
@@ -52,7 +52,7 @@ def _shown(classes: NDArray[np.uint8], description: DatasetDescription) -> list[
 
 
 def _enlarged(picture: Picture, classes: NDArray[np.uint8]) -> tuple[Picture, NDArray[np.uint8]]:
-    factor = math.ceil(SMALLEST_SIDE / max(classes.shape))
+    factor = math.ceil(SHORTEST_SHOWN / max(classes.shape))
     if factor <= 1:
         return picture, classes
     size = (classes.shape[1] * factor, classes.shape[0] * factor)

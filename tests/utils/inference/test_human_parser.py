@@ -23,6 +23,7 @@ from utils.evaluation.engine import evaluate
 from utils.inference import HumanParser
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import TorchEngine
+from utils.inference.inputs import rgb_picture
 
 CPU = torch.device("cpu")
 SIZES = ((60, 45), (120, 75), (96, 160), (33, 97), (150, 64))
@@ -112,13 +113,13 @@ def test_exif_orientation_is_honoured(parser: HumanParser, tmp_path: Path, orien
         7: np.rot90(stored, 2).transpose(1, 0, 2),
         8: np.rot90(stored),
     }[orientation]
-    seen = utils.inference.human_parser.rgb_picture(tmp_path / f"turned.{suffix}")
+    seen = rgb_picture(tmp_path / f"turned.{suffix}")
     assert seen.shape == upright.shape
     assert np.abs(seen.astype(int) - upright).mean() < 4  # JPEG blurs the corners' edges
     expected = parser.predict(seen)
     np.testing.assert_array_equal(parser.predict(tmp_path / f"turned.{suffix}"), expected)
     with Image.open(tmp_path / f"turned.{suffix}") as again:
-        from_pil = utils.inference.human_parser.rgb_picture(again)
+        from_pil = rgb_picture(again)
     assert np.abs(from_pil.astype(int) - seen).max() <= 3  # two JPEG decoders
 
 
@@ -134,7 +135,7 @@ def test_pil_images_of_any_mode(people: list[NDArray[np.uint8]], mode: str) -> N
             picture.putalpha(0)  # the stored colours count nevertheless
         expected = np.asarray((rgb.convert("L") if mode == "LA" else picture).convert("RGB"))
     assert picture.mode == mode
-    np.testing.assert_array_equal(utils.inference.human_parser.rgb_picture(picture), expected)
+    np.testing.assert_array_equal(rgb_picture(picture), expected)
 
 
 @pytest.mark.parametrize(
