@@ -1,7 +1,8 @@
 """What a training is to do: the options of train.py as one typed, checked value."""
 
 import argparse
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
 
 import torch
 
@@ -15,47 +16,72 @@ from utils.inference.engines import AMP_DTYPES
 IMAGES_PER_STEP = 16
 
 
+def option(default: Any, help: str | None = None, **settings: Any) -> Any:
+    """Return a field with its default and what argparse is to know of it; `type` where the default does not tell."""
+    return field(default=default, metadata={"help": help, **settings})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The options of train.py, whose `--help` says what each means; the defaults are the published schedule.
+    """The options of train.py; the defaults are the published schedule.
 
     None stands for what depends on the machine or the dataset. Raises ValueError for values that can never work.
     """
 
-    data_dir: str
-    dataset: str | None = None
-    input_size: tuple[int, int] = (473, 473)
-    num_classes: int | None = None
-    ignore_label: int | None = None
-    random_mirror: bool = True
-    random_scale: bool = True
-    random_rotation: bool = True
-    random_colour: bool = True
-    mixup: bool = True
-    num_workers: int | None = None
+    data_dir: str = option(MISSING, "the dataset's folder")
+    dataset: str | None = option(
+        None, "its name, if the folder does not tell: lip, cihp, atr, pascal_person_part, ade20k"
+    )
+    input_size: tuple[int, int] = option((473, 473), "training crop", type=size_option, metavar="H,W")
+    num_classes: int | None = option(None, "only checked: the dataset knows its number of classes", type=int)
+    ignore_label: int | None = option(None, "only checked: the dataset knows its ignore label", type=int)
+    random_mirror: bool = option(True, "mirror half of the crops")
+    random_scale: bool = option(True, "scale each crop, by 0.75 to 1.25")
+    random_rotation: bool = option(True, "rotate six crops in ten")
+    random_colour: bool = option(True, "blur, jitter or grey half of the crops")
+    mixup: bool = option(True, "mix three batches in ten with themselves")
+    num_workers: int | None = option(
+        None, "processes that read photographs (default: by the number of cores)", type=int
+    )
 
-    epochs: int = 150
-    batch_size: int | None = None
-    accumulate: int = 1
-    learning_rate: float = 2.5e-3
-    power: float = 0.9
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    random_seed: int = 0
+    epochs: int = option(150)
+    batch_size: int | None = option(
+        None, "images per process and batch (default: what makes 16 a step altogether)", type=int
+    )
+    accumulate: int = option(
+        1,
+        "add the gradients of N batches for one step. A step then has batch-size x N x processes images; the "
+        "learning rate is meant for 16 and does not follow by itself: scale it in proportion",
+        metavar="N",
+    )
+    learning_rate: float = option(2.5e-3, "at the start, for 16 images a step")
+    power: float = option(0.9, "rate = learning rate x (1 - step / steps) ^ power")
+    momentum: float = option(0.9)
+    weight_decay: float = option(5e-4)
+    random_seed: int = option(0)
 
-    restore_from: str | None = None
-    depth: int = 101
-    device: str | None = None
-    amp: str | None = None
-    compile: bool = False
-    deterministic: bool = False
+    restore_from: str | None = option(
+        None,
+        "starting weights: an ImageNet backbone, or a CSENet of any classes and crop, of which classes "
+        "of the same name are kept",
+        metavar="FILE",
+    )
+    depth: int = option(101, "of the backbone", choices=sorted(BLOCKS))
+    device: str | None = option(None, "cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    amp: str | None = option(
+        None, "mixed precision (default: bf16 where the GPU has it, else off)", choices=list(AMP_DTYPES)
+    )
+    compile: bool = option(False, "compile the network first (minutes, then faster steps)")
+    deterministic: bool = option(False, "the same bits in every run (on a GPU: as far as it can)")
 
-    snapshot_dir: str = "snapshots"
-    resume: str | None = None
-    val_every: int = 5
-    val_batch_size: int = 16
-    keep_every: int = 0
-    log_every: int = 20
+    snapshot_dir: str = option("snapshots", "where snapshots and logs go")
+    resume: str | None = option(
+        None, "continue an interrupted run; auto: if the snapshot folder has one", metavar="FILE|auto"
+    )
+    val_every: int = option(5, "measure the mIoU (one scale, no mirror)", metavar="EPOCHS")
+    val_batch_size: int = option(16, "images at once while doing so")
+    keep_every: int = option(0, "also keep these snapshots (0: none)", metavar="EPOCHS")
+    log_every: int = option(20, "log the loss of every such step", metavar="STEPS")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "val_every", "val_batch_size", "log_every"):
@@ -106,76 +132,25 @@ class ResolvedConfig(TrainConfig):
     amp: str
 
 
+GROUPS = {"data_dir": "data", "epochs": "schedule", "restore_from": "network and speed", "snapshot_dir": "results"}
+"""The groups of `--help`, by their first option."""
+
+
 def parse_config(arguments: list[str] | None = None) -> TrainConfig:
-    """Read the command line."""
+    """Read the command line: an option for each field of `TrainConfig`."""
     parser = argparse.ArgumentParser(
         description="Train CSENet on a human-parsing dataset. The defaults are the published schedule.",
         formatter_class=HelpFormatter,
     )
-    _add_data_options(parser.add_argument_group("data"))
-    _add_schedule_options(parser.add_argument_group("schedule"))
-    _add_network_options(parser.add_argument_group("network and speed"))
-    _add_result_options(parser.add_argument_group("results"))
-    parser.set_defaults(**{field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING})
+    for item in fields(TrainConfig):
+        if item.name in GROUPS:
+            group = parser.add_argument_group(GROUPS[item.name])
+        settings: dict[str, Any] = {"default": item.default, **item.metadata}
+        if item.default is MISSING:
+            settings |= {"default": None, "required": True}
+        elif isinstance(item.default, bool):
+            settings["action"] = argparse.BooleanOptionalAction if item.default else "store_true"
+        elif item.default is not None:
+            settings.setdefault("type", type(item.default))
+        group.add_argument(f"--{item.name.replace('_', '-')}", **settings)
     return TrainConfig(**vars(parser.parse_args(arguments)))
-
-
-def _add_data_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--data-dir", required=True, help="the dataset's folder")
-    add("--dataset", help="its name, if the folder does not tell: lip, cihp, atr, pascal_person_part, ade20k")
-    add("--input-size", type=size_option, metavar="H,W", help="training crop")
-    add("--num-classes", type=int, help="only checked: the dataset knows its number of classes")
-    add("--ignore-label", type=int, help="only checked: the dataset knows its ignore label")
-    for name, what in (
-        ("--random-mirror", "mirror half of the crops"),
-        ("--random-scale", "scale each crop, by 0.75 to 1.25"),
-        ("--random-rotation", "rotate six crops in ten"),
-        ("--random-colour", "blur, jitter or grey half of the crops"),
-        ("--mixup", "mix three batches in ten with themselves"),
-    ):
-        add(name, action=argparse.BooleanOptionalAction, help=what)
-    add("--num-workers", type=int, help="processes that read photographs (default: by the number of cores)")
-
-
-def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--epochs", type=int)
-    add("--batch-size", type=int, help="images per process and batch (default: what makes 16 a step altogether)")
-    add(
-        "--accumulate",
-        type=int,
-        metavar="N",
-        help="add the gradients of N batches for one step. A step then has batch-size x N x processes images; the "
-        "learning rate is meant for 16 and does not follow by itself: scale it in proportion",
-    )
-    add("--learning-rate", type=float, help="at the start, for 16 images a step")
-    add("--power", type=float, help="rate = learning rate x (1 - step / steps) ^ power")
-    add("--momentum", type=float)
-    add("--weight-decay", type=float)
-    add("--random-seed", type=int)
-
-
-def _add_network_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add(
-        "--restore-from",
-        metavar="FILE",
-        help="starting weights: an ImageNet backbone, or a CSENet of any classes and crop, of which classes "
-        "of the same name are kept",
-    )
-    add("--depth", type=int, choices=sorted(BLOCKS), help="of the backbone")
-    add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
-    add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: bf16 where the GPU has it, else off)")
-    add("--compile", action="store_true", help="compile the network first (minutes, then faster steps)")
-    add("--deterministic", action="store_true", help="the same bits in every run (on a GPU: as far as it can)")
-
-
-def _add_result_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--snapshot-dir", help="where snapshots and logs go")
-    add("--resume", metavar="FILE|auto", help="continue an interrupted run; auto: if the snapshot folder has one")
-    add("--val-every", type=int, metavar="EPOCHS", help="measure the mIoU (one scale, no mirror)")
-    add("--val-batch-size", type=int, help="images at once while doing so")
-    add("--keep-every", type=int, metavar="EPOCHS", help="also keep these snapshots (0: none)")
-    add("--log-every", type=int, metavar="STEPS", help="log the loss of every such step")
