@@ -10,7 +10,7 @@ from utils.checkpoint.loading import CheckpointError
 from utils.distributed import print_from_main, stop_processes
 from utils.training.config import parse_config
 from utils.training.loop import train
-from utils.training.state import BuildNetwork
+from utils.training.setup import BuildNetwork
 from utils.training.stopping import TrainingDivergedError, TrainingStoppedError
 
 

@@ -1,25 +1,22 @@
-"""The training, from top to bottom: set-up, epochs, steps, and what happens between them."""
+"""The training, from top to bottom: its set-up, its epochs, their steps, and what happens between them."""
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dataset.crops import TrainingCrops, worker_init
 from dataset.descriptions import list_samples, load_description
 from dataset.layouts import Sample
-from dataset.suspicions import look_before_training
 from networks import CSENet
 from utils.checkpoint.snapshots import write_snapshot
 from utils.distributed import print_from_main, reduce_flags, start_processes
 from utils.progress import Progress, duration
 from utils.training.config import TrainConfig
 from utils.training.log import EpochLosses, RunLog
-from utils.training.state import BuildNetwork, TrainingState, advice_after_divergence, save_last, starting_state
+from utils.training.setup import BuildNetwork, announce, choose_algorithms, starting_state, training_loader
+from utils.training.state import TrainingState, advice_after_divergence, save_last
 from utils.training.step import take_step
 from utils.training.stopping import StopRequest, TrainingDivergedError, TrainingStoppedError
 from utils.training.validation import validate
@@ -123,52 +120,3 @@ def leave_if_needed(state: TrainingState, epoch: int, stop: StopRequest, problem
             "holds the state",
             stop.exit_status,
         )
-
-
-def training_loader(state: TrainingState, samples: Sequence[Sample]) -> DataLoader[dict[str, Tensor]]:
-    """Return batches of random crops, of the epoch that `state.batches` is at."""
-    config = state.config
-    crops = TrainingCrops(
-        samples,
-        state.description,
-        crop_size=config.input_size,
-        seed=config.random_seed,
-        random_mirror=config.random_mirror,
-        random_scale=config.random_scale,
-        random_rotation=config.random_rotation,
-        random_colour=config.random_colour,
-    )
-    return DataLoader(
-        crops,
-        batch_sampler=state.batches,
-        num_workers=config.num_workers,
-        persistent_workers=config.num_workers > 0,
-        worker_init_fn=worker_init,
-        pin_memory=state.device.type == "cuda",
-    )
-
-
-def choose_algorithms(*, deterministic: bool, device: torch.device) -> None:
-    """Choose the same algorithms in every run, or the fastest."""
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # Some backward passes on GPUs (bilinear sampling) have no deterministic form; there it warns.
-        torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-    else:
-        torch.backends.cudnn.benchmark = True
-
-
-def announce(state: TrainingState, samples: dict[str, list[Sample]]) -> None:
-    """Say from the main process what will be trained where, and what looks wrong with the labels."""
-    if not state.processes.is_main:
-        return
-    config, device = state.config, state.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
-    print(
-        f"{state.description.name}: {len(samples['train'])} training and {len(samples['val'])} validation images, "
-        f"{state.description.num_classes} classes; {state.total_steps} steps of {state.batches.images_per_step} images "
-        f"on {state.processes.world_size} x {name}, amp {config.amp}; snapshots and logs in {config.snapshot_dir}",
-        flush=True,
-    )
-    for line in look_before_training(samples, state.description, workers=max(1, config.num_workers)):
-        print(line, flush=True)

@@ -1,7 +1,6 @@
 """The state of a training: all that its steps change, and so what a snapshot holds."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,12 @@ from dataset.descriptions import DatasetDescription
 from dataset.sampling import TrainingBatches
 from networks import CSENet
 from utils.checkpoint.classes import check_same_classes
-from utils.checkpoint.loading import load_weights, read_checkpoint
+from utils.checkpoint.loading import load_weights
 from utils.checkpoint.snapshots import read_training, snapshot_content, write_snapshot
-from utils.checkpoint.transfer import start_from
-from utils.distributed import Processes, print_from_main, reduce_flags, restart_count, wait_for_all
+from utils.distributed import Processes, reduce_flags, wait_for_all
 from utils.losses import CSENetLoss
 from utils.training.config import ResolvedConfig, TrainConfig
 from utils.training.stopping import TrainingDivergedError
-
-BuildNetwork = Callable[..., CSENet]
-"""Builds a network as `CSENet(num_classes, input_size, depth=depth)` does."""
 
 
 class TrainingState:
@@ -138,53 +133,6 @@ class TrainingState:
                 f"the interrupted run has already done {content['step']} steps, and {self.config.epochs} epochs are "
                 f"only {self.total_steps}; set --epochs higher"
             )
-
-
-def starting_state(
-    config: ResolvedConfig,
-    description: DatasetDescription,
-    processes: Processes,
-    *,
-    num_images: int,
-    build_network: BuildNetwork,
-) -> TrainingState:
-    """Build the network for a dataset of `num_images` and fill it: from an interrupted run, `--restore-from` or chance.
-
-    Raises CheckpointError and ValueError where a file or the number of images does not fit.
-    """
-    torch.manual_seed(config.random_seed)
-    model = build_network(description.num_classes, config.input_size, depth=config.depth)
-    last = snapshot_path(config, description, "Last")
-    snapshot = find_interrupted(config, last)
-    if snapshot is None and config.restore_from:
-        print_from_main(start_from(model, description, config.restore_from))
-    batches = TrainingBatches(
-        num_images,
-        config.batch_size,
-        accumulate=config.accumulate,
-        rank=processes.rank,
-        world_size=processes.world_size,
-        seed=config.random_seed,
-    )
-    state = TrainingState(model, description, config, processes, batches)
-    if snapshot is not None:
-        state.load_state_dict(read_checkpoint(snapshot), where=f"'{snapshot}'")
-        print_from_main(f"Continuing from {snapshot}: step {state.step} of {state.total_steps}.")
-    elif processes.is_main and last.exists():
-        aside = last.with_suffix(".previous.pth")  # lest this run be continued from it after a crash
-        last.replace(aside)
-        print(f"The earlier run's {last} is now {aside.name}.", flush=True)
-    return state
-
-
-def find_interrupted(config: ResolvedConfig, last: Path) -> str | None:
-    """Return the snapshot to continue from, if there is one to."""
-    if config.resume not in (None, "auto"):
-        return config.resume
-    # Processes that torchrun started again after a crash go on from where the run was saved. On several machines
-    # only those of the machine with the crash know that it is not their first start.
-    wanted, exists = reduce_flags([config.resume == "auto" or restart_count() > 0, last.exists()])
-    return str(last) if wanted and exists else None
 
 
 def snapshot_path(config: TrainConfig, description: DatasetDescription, epoch: int | str) -> Path:
