@@ -1,0 +1,76 @@
+"""The state of a training, as snapshots hold it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dataset.descriptions import BUILT_IN
+from dataset.sampling import TrainingBatches
+from tests.support.tiny_network import TinyNetwork
+from utils.checkpoint.loading import read_checkpoint
+from utils.checkpoint.snapshots import write_snapshot
+from utils.distributed import Processes
+from utils.training.config import TrainConfig
+from utils.training.state import TrainingState
+from utils.training.step import take_step
+
+LIP = BUILT_IN["lip"]
+ONE_PROCESS = Processes(0, 1, 1, torch.device("cpu"))
+
+
+def make_state(**options: Any) -> TrainingState:
+    """A state before its first step of six, with four images each."""
+    config = TrainConfig(data_dir="lip", input_size=(65, 65), batch_size=4, epochs=1, num_workers=0, **options)
+    model: Any = TinyNetwork(LIP.num_classes, config.input_size)
+    return TrainingState(model, LIP, config.resolve(ONE_PROCESS), ONE_PROCESS, TrainingBatches(24, 4))
+
+
+def batch(number: int) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(number)
+    image = torch.randint(256, (4, 3, 65, 65), generator=random, dtype=torch.uint8)
+    return {"image": image, "label": torch.randint(20, (4, 65, 65), generator=random, dtype=torch.uint8)}
+
+
+def test_a_state_that_was_saved_and_loaded_takes_the_same_next_step(tmp_path: Path) -> None:
+    state, other = make_state(), make_state()
+    take_step(state, iter([batch(0)]))
+    write_snapshot(tmp_path / "last.pth", state.state_dict())
+    other.load_state_dict(read_checkpoint(tmp_path / "last.pth"), where="the snapshot")
+    assert other.step == state.step == 1
+    losses = [take_step(each, iter([batch(1)])) for each in (state, other)]
+    assert losses[0] == losses[1]
+    for name, tensor in state.model.state_dict().items():
+        assert torch.equal(tensor, other.model.state_dict()[name]), name
+
+
+def test_snapshots_keep_their_layout() -> None:
+    """Runs are resumed from files that earlier versions wrote."""
+    state = make_state()
+    network = {"model", "description", "input_size", "depth", "step", "finished_epochs", "steps_per_epoch"}
+    network |= {"images_per_step", "best_mean_iou", "options"}
+    assert set(state.network_dict()) == network
+    assert set(state.state_dict()) == network | {"optimizer", "scaler"}
+    options = state.state_dict()["options"]
+    assert (options["batch_size"], options["amp"], options["learning_rate"]) == (4, "off", 2.5e-3)
+
+
+def test_a_step_adds_up_the_batches_of_an_accumulation() -> None:
+    """Its loss is their mean, and the rate falls from step to step by the power law."""
+    state = make_state(accumulate=2, mixup=False)
+    state.model.eval()  # without dropout, and without each batch's own statistics
+    singles = [take_step(make_like(state), iter([batch(number)]))["loss"] for number in (0, 1)]
+    assert take_step(state, iter([batch(0), batch(1)]))["loss"] == pytest.approx(sum(map(float, singles)) / 2)
+    assert state.optimizer.param_groups[0]["lr"] == 2.5e-3
+    take_step(state, iter([batch(2), batch(3)]))
+    assert state.optimizer.param_groups[0]["lr"] == pytest.approx(2.5e-3 * (1 - 1 / 6) ** 0.9)
+
+
+def make_like(state: TrainingState) -> TrainingState:
+    """A state without accumulation that has the same weights."""
+    other = make_state(mixup=False)
+    other.model.load_state_dict(state.model.state_dict())
+    other.model.eval()
+    return other
