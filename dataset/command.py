@@ -52,8 +52,15 @@ def run_command(
     except (ValueError, OSError, CommandError) as error:
         message = str(error)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _OUT_OF_MEMORY):
+        if not _is_out_of_memory(error):
             raise
         message = f"the memory is too small; {out_of_memory}"
     print(printable(f"{name}: {message}", kept="\n\t"), file=sys.stderr, flush=True)
     return FAILED
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell by name and words: on a CPU PyTorch has no class of its own for it, and this module does without PyTorch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)

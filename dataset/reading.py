@@ -5,6 +5,7 @@ decode" alone helps nobody.
 """
 
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -76,7 +77,11 @@ def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.
 
 
 def save_label(
-    path: str | Path, label: NDArray[np.uint8], description: DatasetDescription, *, with_palette: bool = True
+    file: str | Path | IO[bytes],
+    label: NDArray[np.uint8],
+    description: DatasetDescription,
+    *,
+    with_palette: bool = True,
 ) -> None:
     """Write a label map (H, W) of class indices as a PNG with a palette in the dataset's colours, or 8-bit gray.
 
@@ -87,7 +92,7 @@ def save_label(
         table = description.stored_to_class()
         colours = description.palette[np.where(table < 0, IGNORE_LABEL, table)]
         picture.putpalette(colours.tobytes())
-    picture.save(path, format="PNG")
+    picture.save(file, format="PNG")
 
 
 def exif_orientation(path: str | Path) -> int:

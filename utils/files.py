@@ -21,22 +21,32 @@ LEFTOVER_SECONDS = 3600
 def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Give a binary file to write to, which gets its name `path` when the block ends without an error.
 
-    Until then it has a random name that is opened exclusively: nobody can have planted a link there. It is on the disk
-    before it gets its name, so that a kill, a full disk or a power cut at any moment leaves the old file or the new,
-    and an error no part of it. Missing folders are made; a symbolic link is followed to the file it stands for.
+    A kill, a full disk or a power cut at any moment leaves the old file or the new one, and an error no part of it.
+    Missing folders are made; a symbolic link is followed to the file it stands for.
 
     Raises OSError, with `path` as its file name.
+    """
+    with whole_path(path) as partial, partial.open("xb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def whole_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give the path of a new file, for what can only write to paths; in everything else as `whole_file`.
+
+    The name is random, so that nobody can have planted a link there, and has the suffix of `path`. Where the block has
+    written nothing there, nothing happens. The file is on the disk before it gets its name.
     """
     target = Path(os.path.realpath(path))
     partial = partial_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(target)
-        with partial.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
+        yield partial
+        if partial.exists():
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, target)
     except OSError as error:
         # Writing to an open file does not say to which, and nobody knows the partial one.
         if error.filename in (None, os.fspath(partial), os.fspath(target)):

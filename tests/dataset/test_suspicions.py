@@ -218,7 +218,7 @@ def test_a_training_says_what_is_suspicious_before_it_starts(
     )
     assert looked < warned < out.index("\nepoch 1: mIoU")
     (data_dir / "train_segmentations/t07.png").write_bytes(b"broken")
-    assert train.main(arguments, build_network=tiny) == 1
+    assert train.main(arguments, build_network=tiny) == 2
     assert "t07.png: cannot be read as a label PNG" in capsys.readouterr().err
 
 

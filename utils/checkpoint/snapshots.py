@@ -13,6 +13,7 @@ from networks import CSENet
 from networks.csenet import checked_size
 from utils.checkpoint.layouts import find_weights
 from utils.checkpoint.loading import CheckpointError, fill, read_checkpoint
+from utils.files import whole_file
 
 PUBLISHED_INPUT_SIZE = (473, 473)
 
@@ -28,20 +29,9 @@ class LoadedModel(NamedTuple):
 
 
 def write_snapshot(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a snapshot so that a kill at any moment leaves the old file or the new one, never half of one.
-
-    If it cannot be written, no part of it is left either.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a snapshot whole or not at all: a kill at any moment leaves the old file or the new one."""
+    with whole_file(path) as file:
+        torch.save(dict(content), file)
 
 
 def snapshot_content(model: CSENet, description: DatasetDescription, **info: Any) -> dict[str, Any]:

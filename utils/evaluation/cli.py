@@ -1,6 +1,7 @@
 """The command line that evaluate.py and evaluate_multiscale.py share: one engine, two protocols."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from utils.checkpoint.snapshots import load_model
 from utils.cli import HelpFormatter, add_mask_format, scales_option, size_option
 from utils.distributed import Processes, start_processes, stop_processes
 from utils.evaluation.engine import PredictionSink, evaluate
-from utils.evaluation.report import evaluation_report, format_report, write_report
+from utils.evaluation.report import evaluation_report, format_report
+from utils.files import whole_file, write_json
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import AMP_DTYPES, TorchEngine
 from utils.inference.human_parser import HumanParser
@@ -105,7 +107,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     report = evaluation_report(evaluation, dataset.class_names, scales=options.scales, mirror=options.mirror)
     print(format_report(report), flush=True)
     if options.report:
-        write_report(report, options.report)
+        write_json(options.report, report)
     if options.examples:
         human_parser = HumanParser(engine, dataset, loaded.model.input_size)
         picture = examples_picture(human_parser, samples, scales=options.scales, mirror=options.mirror)
@@ -118,9 +120,10 @@ def save_to(folder: str, dataset: DatasetDescription, mask_format: str = "palett
     """Return a function that writes class maps into a folder, by the ids of their samples; see `MASK_FORMATS`."""
 
     def save(sample: Sample, prediction: NDArray[np.uint8]) -> None:
-        path = Path(folder, f"{sample.id}.png")
-        path.parent.mkdir(parents=True, exist_ok=True)  # an id may lie in subfolders
-        save_label(path, prediction, dataset, with_palette=mask_format == "palette")
+        content = io.BytesIO()
+        save_label(content, prediction, dataset, with_palette=mask_format == "palette")
+        with whole_file(Path(folder, f"{sample.id}.png")) as file:  # an id may lie in subfolders
+            file.write(content.getbuffer())
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     return save

@@ -1,8 +1,6 @@
 """What an evaluation reports: a table for the eye, a JSON file for programs."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from utils.evaluation.engine import Evaluation
@@ -54,13 +52,6 @@ def validation_figures(evaluation: Evaluation, class_names: Sequence[str]) -> di
     flat |= {f"present_classes/{name}": value for name, value in figures["present_classes"].items()}
     flat["images_per_second"] = evaluation.images / max(evaluation.seconds, 1e-9)
     return flat | {f"iou/{name}": iou for name, iou in figures["iou"].items()}
-
-
-def write_report(report: dict[str, Any], path: str | Path) -> None:
-    """Write a report as JSON, making its folder if need be."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def format_report(report: dict[str, Any]) -> str:

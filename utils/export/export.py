@@ -7,7 +7,6 @@ import contextlib
 import importlib.util
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model
 from utils.export.verify import Comparison, Run, check, compare
+from utils.files import whole_path
 from utils.inference.engines import open_session, run_session
 
 METADATA_FILE = "metadata.json"
@@ -48,15 +48,10 @@ def export(model: CSENet, metadata: NetworkMetadata, output: Path, file_format: 
     PyTorch's exporter fails or the network does not fit the format, and VerificationError for a file that computes
     something else; then nothing is left behind.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    try:
+    with whole_path(output) as partial:
         run = FORMATS[file_format](model, metadata, partial)
         comparisons = compare(model, run, model.input_size, classes=metadata.result == "classes")
         check(comparisons, str(output))
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
     return comparisons
 
 

@@ -1,7 +1,6 @@
 """The files that `predict.py` writes: one folder for each kind of result, in it the tree of the inputs."""
 
 import io
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from PIL import Image
 
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_matrix
-from utils.files import whole_file
+from utils.files import json_bytes, whole_file
 from utils.inference.batches import Prediction
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import cutout_picture, overlay_picture, side_by_side_picture
@@ -91,7 +90,7 @@ class PictureWriter:
             "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, description), file),
             "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, description), file),
             "cutout": lambda file: _save_picture(Image.fromarray(cutout_picture(picture, classes, self.keep)), file),
-            "json": lambda file: file.write(json_text(summary(classes, description))),
+            "json": lambda file: file.write(json_bytes(summary(classes, description))),
             "logits": lambda file: _save_logits(prediction, description, file),
         }
         for kind in self.outputs.kinds:
@@ -131,11 +130,6 @@ def summary(classes: NDArray[np.uint8], description: DatasetDescription) -> dict
             }
         )
     return {"height": classes.shape[0], "width": classes.shape[1], "classes": found}
-
-
-def json_text(values: Any) -> bytes:
-    """Return JSON for people and programs."""
-    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _save_jpeg(picture: Picture, file: IO[bytes]) -> None:

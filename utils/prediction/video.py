@@ -1,7 +1,7 @@
 """Videos through OpenCV: frames in, frames out, never all of them in memory."""
 
 import math
-import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from dataset.files import open_regular
-from utils.files import partial_path
+from utils.files import whole_path
 from utils.pictures.figures import Picture
 
 FALLBACK_RATE = 25.0
@@ -58,7 +58,7 @@ class VideoWriter:
     def __init__(self, path: Path, frame_rate: float) -> None:
         self.path = path
         self.frame_rate = frame_rate
-        self._partial = partial_path(path)  # it has the suffix by which OpenCV chooses the format
+        self._file = ExitStack()
         self._writer: cv2.VideoWriter | None = None
 
     def write(self, frame: Picture) -> None:
@@ -66,10 +66,10 @@ class VideoWriter:
         height, width = frame.shape[:2]
         even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._file.enter_context(whole_path(self.path))  # with the suffix, which OpenCV goes by
             size = (even.shape[1], even.shape[0])
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._partial), code, self.frame_rate, size)
+            self._writer = cv2.VideoWriter(str(partial), code, self.frame_rate, size)
             if not self._writer.isOpened():
                 raise VideoError(f"{self.path}: OpenCV cannot write an MP4 video of {size[0]} x {size[1]} pixels here")
         self._writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
@@ -80,13 +80,9 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._writer is None:
-            return
-        self._writer.release()
-        if kind is None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        if self._writer is not None:
+            self._writer.release()
+        self._file.__exit__(kind, error, traceback)
 
 
 def count_frames(path: Path) -> int:

@@ -7,10 +7,12 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any
 
+from dataset.command import CommandError
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class TrainingDivergedError(RuntimeError):
+class TrainingDivergedError(CommandError):
     """A loss or weights are not finite; the message names the step and what to do."""
 
 

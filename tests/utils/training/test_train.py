@@ -199,12 +199,14 @@ def test_a_run_moves_between_a_gpu_and_a_cpu(start: Start, uninterrupted: Path, 
 def test_an_error_ends_the_run_and_its_workers(start: Start) -> None:
     """The workers leave SIGTERM to the main process, and a terminated process is waited for at exit."""
     result = start("failed", "--num-workers", "2", FAIL_AT_STEP="3")
-    assert result.returncode == 1
-    assert result.stderr.rstrip().endswith("no memory left")
+    assert result.returncode == 2
+    assert result.stderr.rstrip().endswith(
+        "train.py: the memory is too small; choose a smaller --batch-size, and --accumulate"
+    )
 
 
 def test_an_epoch_outlives_an_error_in_its_validation(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
-    assert start("failed", FAIL_IN_VALIDATION="1").returncode == 1
+    assert start("failed", FAIL_IN_VALIDATION="1").returncode == 2
     assert read_checkpoint(tmp_path / "failed" / "DEMO_epoch_Last.pth")["step"] == 6
     assert start("failed", "--resume", "auto").returncode == 0
     assert_same(tmp_path / "failed", uninterrupted)
@@ -251,7 +253,7 @@ def test_torchrun_restarts_from_the_last_snapshot(start: Start, tmp_path: Path) 
 
 def test_a_loss_that_is_not_finite_stops_the_run(start: Start, tmp_path: Path) -> None:
     result = start("broken", BREAK_AT_STEP="8")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "at step 8 of 12" in result.stderr
     assert "final_ce = nan" in result.stderr
     assert "body_ce" not in result.stderr
@@ -264,7 +266,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(start: Start, tmp_path: Path) -
 def test_weights_that_are_not_finite_are_not_saved(start: Start, tmp_path: Path) -> None:
     """A last step can leave a finite loss and broken weights."""
     result = start("exploded", "--learning-rate", "1e40", "--epochs", "1", "--batch-size", "24")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "the weights are not finite" in result.stderr
     assert not (tmp_path / "exploded" / "DEMO_epoch_Last.pth").exists()
 
@@ -297,7 +299,7 @@ def test_restore_from_takes_over_a_parser_of_other_classes(
     torch.save(published("module.", num_classes=7), tmp_path / "seven.pth")
     options = ["--restore-from", str(tmp_path / "seven.pth"), "--batch-size", "25"]
     arguments = [*command(people, tmp_path / "run")[2:], *options]
-    assert train.main(arguments, build_network=empty_network) == 1
+    assert train.main(arguments, build_network=empty_network) == 2
     out, error = capsys.readouterr()
     assert out.startswith(f"Starting from '{tmp_path / 'seven.pth'}' (classes without names, 7 classes, ")
     assert out.count("\n") == 1
@@ -327,7 +329,7 @@ def test_a_finished_run_has_nothing_left_to_do(start: Start, uninterrupted: Path
 def test_mistakes_are_told_in_one_line(
     people: Path, tmp_path: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train.main([*command(people, tmp_path)[2:], *options]) == 1
+    assert train.main([*command(people, tmp_path)[2:], *options]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
