@@ -7,6 +7,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 
@@ -60,13 +61,14 @@ def run(options: argparse.Namespace) -> None:
     limits = Limits(options.max_upload_mb, options.max_picture_side)
     # The page refuses pictures by their own header; Pillow's limit of pixels must not be lower.
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, limits.picture_side**2)
-    with tempfile.TemporaryDirectory(prefix="csenet-page-") as folder:
+    with tempfile.TemporaryDirectory(prefix="csenet-page-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are gone when the program ends
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        from utils.web.page import WebPage, draw_examples, launch  # here, because gradio is an extra
+        from utils.web.page import WebPage, draw_examples  # here, because gradio is an extra
+        from utils.web.server import launch
 
-        page = WebPage(parser, Path(options.checkpoint).name, limits).build(draw_examples(Path(folder)))
-        launch(page, options.host, options.port, limits)
+        page = WebPage(parser, Path(options.checkpoint).name, limits)
+        launch(page, page.build(draw_examples(Path(folder))), options.host, options.port)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,5 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
     return run_command("app.py", lambda: run(options), interrupted="Ended.")
 
 
+def leave(status: int) -> NoReturn:
+    """End the program at once; sys.exit would wait for the threads in which the network may work for minutes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

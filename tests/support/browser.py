@@ -52,8 +52,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(checkpoint: Path, folder: Path, options: Sequence[str] = ()) -> Iterator[str]:
-    """Serve the page by `app.py` as a process of its own, and give its address.
+def served(
+    checkpoint: Path, folder: Path, options: Sequence[str] = (), script: Sequence[str] = ("app.py",)
+) -> Iterator[str]:
+    """Serve the page by `app.py`, or a script like it, as a process of its own, and give its address.
 
     Its output goes to `app.txt` in the folder, its temporary files below it. It must end well when it is told to,
     without a traceback, and leave no files.
@@ -61,7 +63,7 @@ def served(checkpoint: Path, folder: Path, options: Sequence[str] = ()) -> Itera
     port = free_port()
     log, temporary = folder / "app.txt", folder / "temporary"
     temporary.mkdir()
-    command = [sys.executable, "app.py", "--checkpoint", str(checkpoint), "--port", str(port), *options]
+    command = [sys.executable, *script, "--checkpoint", str(checkpoint), "--port", str(port), *options]
     environment = os.environ | {"TMPDIR": str(temporary)}
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)

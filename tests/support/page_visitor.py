@@ -78,11 +78,13 @@ def file_data(path: str | Path, **more: Any) -> dict[str, Any]:
 @contextmanager
 def served_page(folder: Path, limits: Limits, parser: Any = None) -> Iterator[str]:
     """Serve the page from a thread, with `folder` as its own (see GRADIO_TEMP_DIR), and give its address."""
-    from utils.web.page import WebPage, draw_examples, serve
+    from utils.web.page import WebPage, draw_examples
+    from utils.web.server import serve
 
-    page = WebPage(parser or tiny_parser(), "tiny.pth", limits).build(draw_examples(folder))
-    serve(page, "127.0.0.1", free_port(), limits)
+    page = WebPage(parser or tiny_parser(), "tiny.pth", limits)
+    blocks = page.build(draw_examples(folder))
+    serve(page, blocks, "127.0.0.1", free_port())
     try:
-        yield str(page.local_url)
+        yield str(blocks.local_url).rstrip("/")
     finally:
-        page.close(verbose=False)
+        blocks.close(verbose=False)

@@ -1,5 +1,6 @@
 """The web page of `app.py`: pictures in, overlay, legend and downloads out. Importing it needs gradio."""
 
+import contextlib
 import html
 import itertools
 import tempfile
@@ -13,6 +14,7 @@ from PIL import Image
 
 from dataset.people import draw_person
 from utils.inference import HumanParser
+from utils.web.kept import Folder, Kept
 from utils.web.results import KINDS, Parsed, download, legend_rows, scene
 from utils.web.upload import Limits, UploadError, formats_text, read_upload
 
@@ -21,8 +23,6 @@ SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 OPACITY = 0.6
 EXAMPLE_SEEDS = (20, 12, 3, 29, 58)
 EXAMPLE_SIZE = (480, 320)
-FORGET_AFTER = 3600
-"""Seconds after which uploaded and downloaded files, and what was parsed of them, are removed."""
 
 _FOLDER = Path(__file__).parent
 _VIEW_HTML = """\
@@ -67,15 +67,16 @@ class WebPage:
         self.parser = parser
         self.checkpoint = checkpoint
         self.limits = limits
+        self.folder = Folder(Path(gr.utils.get_upload_folder()).resolve(), limits.disk_bytes)
+        each = int(limits.session_mb * 2**20)
+        self._pictures: Kept[Parsed] = Kept(int(limits.memory_mb * 2**20), each)
+        self._files: Kept[Path] = Kept(limits.disk_bytes, each, self._remove)
         self._numbers = itertools.count(1)
 
     def build(self, examples: Sequence[Path]) -> gr.Blocks:
-        """Return the page, with example pictures from files."""
-        with gr.Blocks(
-            title=TITLE, analytics_enabled=False, delete_cache=(FORGET_AFTER // 4, FORGET_AFTER), fill_width=False
-        ) as page:
+        """Return the page, with example pictures from files in its own folder."""
+        with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as page:
             gr.Markdown(f"# {TITLE}\n{self.status()}", elem_id="status")
-            parsed = gr.State(time_to_live=FORGET_AFTER)
             with gr.Row():
                 with gr.Column(scale=2, min_width=320):
                     upload = self._input(examples)
@@ -86,18 +87,19 @@ class WebPage:
                     buttons = _download_buttons()
             opacity.input(None, opacity, None, js=_SEND_OPACITY, api_visibility="private")
             shared: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
-            outputs = [parsed, view, legend]
+            outputs = [view, legend]
             upload.change(self.parse_upload, [upload, scales, mirror], outputs, show_progress_on=view, **shared)
             gr.on(
                 [scales.change, mirror.change],
                 self.parse_again,
-                [parsed, legend, scales, mirror],
+                [legend, scales, mirror],
                 outputs,
                 trigger_mode="always_last",
                 show_progress_on=view,
                 **shared,
             )
-            self._connect_downloads(buttons, [parsed, legend, opacity])
+            self._connect_downloads(buttons, [legend, opacity])
+        self.folder = Folder(self.folder.path, self.limits.disk_bytes)  # with the examples, which stay
         return page
 
     def status(self) -> str:
@@ -111,55 +113,90 @@ class WebPage:
         )
 
     def parse_upload(
-        self, upload: Upload | None, scales: Sequence[float], mirror: bool
-    ) -> tuple[Parsed | None, dict[str, Any], dict[str, Any]]:
-        """Parse a new picture; return what is kept of it, and the values of view and legend."""
+        self, upload: Upload | None, scales: Sequence[float], mirror: bool, request: gr.Request
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parse a new picture, and keep it; return the values of view and legend."""
         if upload is None:
             return _nothing("")
         try:
-            picture = read_upload(upload.path, upload.name, self.limits, gr.utils.get_upload_folder())
+            picture = read_upload(upload.path, upload.name, self.limits, self.folder.path)
             classes = self.parser.predict(picture, scales=_checked_scales(scales), mirror=mirror)
         except (UploadError, torch.OutOfMemoryError) as error:
             return _nothing(_warn(error))
-        parsed = Parsed(Path(upload.name).stem, picture, classes)
-        return self._results(parsed, hidden=[])
+        self._keep_file(request, "upload", Path(upload.path).resolve())
+        return self._results(request, Parsed(_plain_name(upload.name), picture, classes), hidden=[])
 
     def parse_again(
-        self, parsed: Parsed | None, legend: dict[str, Any] | None, scales: Sequence[float], mirror: bool
+        self, legend: dict[str, Any] | None, scales: Sequence[float], mirror: bool, request: gr.Request
     ) -> Any:
         """Parse the same picture with other test-time augmentation; classes that were switched off stay so."""
-        if parsed is None:
-            return gr.skip(), gr.skip(), gr.skip()
+        rows, shown = _rows(legend), self.shown(legend)
         try:
+            parsed = self._parsed(request, legend) if rows else None
+            if parsed is None:
+                return gr.skip(), gr.skip()
             classes = self.parser.predict(parsed.picture, scales=_checked_scales(scales), mirror=mirror)
         except (UploadError, torch.OutOfMemoryError) as error:
             _warn(error)
-            return gr.skip(), gr.skip(), gr.skip()
-        rows, shown = (legend or {}).get("rows", []), self.shown(legend)
+            return gr.skip(), gr.skip()
         hidden = [row["index"] for row in rows if row["index"] not in shown]
-        return self._results(Parsed(parsed.name, parsed.picture, classes), hidden)
+        return self._results(request, Parsed(parsed.name, parsed.picture, classes), hidden)
 
-    def make_file(self, kind: str, parsed: Parsed | None, legend: dict[str, Any] | None, opacity: float) -> str | None:
-        """Return the path of a download of one of `KINDS`, in Gradio's own folder, which is cleared regularly."""
-        if parsed is None:
-            gr.Warning("There is nothing to download yet: please choose a picture first.")
+    def make_file(self, kind: str, legend: dict[str, Any] | None, opacity: float, request: gr.Request) -> str | None:
+        """Return the path of a download of one of `KINDS`, in the page's own folder, which is cleared regularly."""
+        try:
+            parsed = self._parsed(request, legend)
+        except UploadError as error:
+            _warn(error)
             return None
         name, content = download(kind, parsed, self.parser.description, self.shown(legend), opacity)
-        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / name
+        self.folder.tidy(len(content))
+        path = Path(tempfile.mkdtemp(dir=self.folder.path)) / name
         path.write_bytes(content)
+        self._keep_file(request, kind, path)
         return str(path)
+
+    def forget(self) -> None:
+        """Forget what is too old, and files that are too many bytes; to be called regularly."""
+        self._pictures.forget_old()
+        self._files.forget_old()
+        self.folder.tidy()
+
+    def _parsed(self, request: gr.Request, legend: dict[str, Any] | None) -> Parsed:
+        """Return a session's picture. Raises UploadError where there is none, or no longer."""
+        parsed = self._pictures.get(_session(request), "picture")
+        if parsed is None:
+            raise UploadError(
+                "This page had to forget your picture, after an hour or for those of others. Please choose it again."
+                if _rows(legend)
+                else "There is nothing to download yet: please choose a picture first."
+            )
+        return parsed
+
+    def _keep_file(self, request: gr.Request, name: str, path: Path) -> None:
+        with contextlib.suppress(OSError):  # removed meanwhile
+            self._files.keep(_session(request), name, path, path.stat().st_size)
+
+    def _remove(self, path: Path) -> None:
+        """Remove a file that a session has no more use for; the same upload of several sessions is one file."""
+        if path not in self._files.values():
+            self.folder.remove(path)
 
     def shown(self, legend: dict[str, Any] | None) -> list[int]:
         """Return the class indices that are switched on, of what the browser says."""
-        return [index for index in (legend or {}).get("shown", []) if index in range(self.parser.num_classes)]
+        said = legend.get("shown") if isinstance(legend, dict) else None
+        return [index for index in range(self.parser.num_classes) if isinstance(said, list) and index in said]
 
-    def _results(self, parsed: Parsed, hidden: Sequence[int]) -> tuple[Parsed, dict[str, Any], dict[str, Any]]:
+    def _results(
+        self, request: gr.Request, parsed: Parsed, hidden: Sequence[int]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        self._pictures.keep(_session(request), "picture", parsed, parsed.picture.nbytes + parsed.classes.nbytes)
         rows = legend_rows(parsed, self.parser.description)
         shown = [row["index"] for row in rows if row["index"] not in hidden]
         view = scene(parsed, self.parser.description, shown) | {"number": next(self._numbers)}
         if not rows:
             view["note"] = "The network found nobody in this picture."
-        return parsed, view, {"rows": rows, "shown": shown}
+        return view, {"rows": rows, "shown": shown}
 
     def _input(self, examples: Sequence[Path]) -> gr.Image:
         limits = self.limits
@@ -194,10 +231,19 @@ class WebPage:
         file = gr.File(visible=False)
         for kind, button in buttons.items():
 
-            def make(*values: Any, kind: str = kind) -> str | None:
-                return self.make_file(kind, *values)
+            def make(legend: Any, opacity: float, request: gr.Request, kind: str = kind) -> str | None:
+                return self.make_file(kind, legend, opacity, request)
 
-            made = button.click(make, inputs, file, api_visibility="private", show_progress="minimal")
+            made = button.click(
+                make,
+                inputs,
+                file,
+                api_name=kind,
+                api_visibility="private",
+                show_progress="minimal",
+                concurrency_id="downloads",
+                concurrency_limit=1,
+            )
             made.success(None, file, None, js=_SAVE_FILE, api_visibility="private")
 
 
@@ -209,38 +255,6 @@ def draw_examples(folder: Path) -> list[Path]:
         paths.append(folder / f"drawn-person-{seed}.png")
         Image.fromarray(picture[..., ::-1]).save(paths[-1])
     return paths
-
-
-def launch(page: gr.Blocks, host: str, port: int, limits: Limits) -> None:
-    """Serve the page until Ctrl-C, with nothing sent or fetched elsewhere. Raises OSError where the port is taken."""
-    serve(page, host, port, limits)
-    print(f"CSENet's page is at {page.local_url} - Ctrl-C ends it.", flush=True)
-    page.block_thread()
-
-
-def serve(page: gr.Blocks, host: str, port: int, limits: Limits) -> None:
-    """Serve the page from a thread until it is closed. Raises OSError where the port is taken."""
-    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    page.queue(max_size=32)
-    try:
-        page.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            ssr_mode=False,
-            enable_monitoring=False,
-            max_file_size=int(limits.upload_mb * 2**20),
-            state_session_capacity=64,
-            footer_links=[],
-            theme=theme,
-            css=(_FOLDER / "page.css").read_text(encoding="utf-8"),
-            quiet=True,
-            prevent_thread_lock=True,
-        )
-    except OSError as error:
-        raise OSError(
-            f"{host}:{port} is taken, or no address of this computer; choose another --port or --host"
-        ) from error
 
 
 def _as_uploaded(payload: Any) -> Upload | None:
@@ -297,14 +311,31 @@ def _download_buttons() -> dict[str, gr.Button]:
     return buttons
 
 
-def _nothing(note: str) -> tuple[None, dict[str, Any], dict[str, Any]]:
-    return None, {"note": note}, {"rows": [], "shown": []}
+def _session(request: gr.Request) -> str:
+    return str(request.session_hash)
+
+
+def _rows(legend: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the legend's rows as the browser, or whoever poses as one, says them."""
+    rows = legend.get("rows") if isinstance(legend, dict) else None
+    return [row for row in rows if isinstance(row, dict) and "index" in row] if isinstance(rows, list) else []
+
+
+def _plain_name(name: str) -> str:
+    """Return a file's name without its suffix and without what no disk takes in a name."""
+    return "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in Path(name).stem)
+
+
+def _nothing(note: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"note": note}, {"rows": [], "shown": []}
 
 
 def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
     if not scales:
         raise UploadError("Please keep at least one scale switched on.")
-    return tuple(sorted(scales))
+    if not set(scales) <= set(SCALES):
+        raise UploadError(f"Please choose among the scales {', '.join(map(str, SCALES))}.")
+    return tuple(sorted(set(scales)))
 
 
 def _warn(error: Exception) -> str:

@@ -12,14 +12,32 @@ from utils.inference.inputs import rgb_picture
 from utils.inference.picture_files import readable_formats
 from utils.pictures.figures import Picture
 
+UPLOADS_AT_ONCE = 4
+
 
 class Limits(NamedTuple):
-    """What the page takes."""
+    """What the page takes, and keeps; megabytes are of 1024 x 1024 bytes."""
 
     upload_mb: float = 30.0
-    """Megabytes (of 1024 x 1024 bytes) of a file."""
+    """Megabytes of a file."""
     picture_side: int = 6000
     """Pixels of the longer side of a picture."""
+    memory_mb: float = 1024.0
+    """Megabytes of parsed pictures in memory; one is kept even if it is larger."""
+    disk_mb: float = 1024.0
+    """Megabytes of uploads and downloads; eight uploads are kept even if they are more."""
+    session_mb: float = 512.0
+    """Megabytes of each of the two that belong to one session."""
+
+    @property
+    def request_bytes(self) -> int:
+        """The longest request with an upload: a file, and what a browser says of it."""
+        return int(self.upload_mb * 2**20) + 2**16
+
+    @property
+    def disk_bytes(self) -> int:
+        """How large the page's folder may become."""
+        return max(int(self.disk_mb * 2**20), 2 * UPLOADS_AT_ONCE * self.request_bytes)
 
 
 class UploadError(ValueError):
@@ -36,9 +54,7 @@ def read_upload(path: str | os.PathLike[str], name: str, limits: Limits, folder:
     """
     try:
         content = _uploaded_bytes(path, name, limits, folder)
-    except (OSError, ValueError) as error:  # a ValueError for names that no disk takes, and for ours
-        if isinstance(error, UploadError):
-            raise
+    except OSError as error:
         raise _not_uploaded(name) from error
     width, height = _size(content, name, limits)
     if max(width, height) > limits.picture_side:
@@ -57,10 +73,20 @@ def formats_text() -> str:
     return f"{', '.join(others)} or {last}"
 
 
+def uploaded_file(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path | None:
+    """Return the regular file that a path leads to, wherever its links go, or None where that is not in the folder."""
+    try:
+        resolved = Path(os.path.realpath(path))
+        inside = resolved.is_relative_to(os.path.realpath(folder)) and stat.S_ISREG(os.lstat(resolved).st_mode)
+    except (OSError, ValueError):  # a ValueError for names that no disk takes
+        return None
+    return resolved if inside else None
+
+
 def _uploaded_bytes(path: str | os.PathLike[str], name: str, limits: Limits, folder: str | os.PathLike[str]) -> bytes:
     """Return a regular file inside the folder; a pipe, on which reading waits for ever, is not opened."""
-    resolved = Path(os.path.realpath(path))
-    if not resolved.is_relative_to(os.path.realpath(folder)) or not stat.S_ISREG(os.lstat(resolved).st_mode):
+    resolved = uploaded_file(path, folder)
+    if resolved is None:
         raise _not_uploaded(name)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with open(os.open(resolved, flags), "rb") as file:

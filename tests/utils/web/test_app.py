@@ -6,6 +6,7 @@ import json
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -132,8 +133,16 @@ def test_names_of_downloads_are_no_longer_than_disks_take(parsed: Parsed) -> Non
 # The page's events
 
 
-@pytest.fixture(scope="module")
-def page() -> Any:
+ANNA: Any = SimpleNamespace(session_hash="anna")  # who asks
+
+
+def mask(page: Any, legend: Any) -> Any:
+    with Image.open(page.make_file("mask", legend, 0.6, ANNA)) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture
+def page(_upload_folder: None) -> Any:
     pytest.importorskip("gradio", reason='pip install -e ".[app]"')
     from utils.web.page import WebPage
 
@@ -153,11 +162,11 @@ def upload(folder: Path, content: bytes, name: str = "anna.png") -> Any:
 
 
 def test_events_parse_once_and_keep_what_is_hidden(page: Any, tmp_path: Path) -> None:
-    parsed, view, legend = page.parse_upload(upload(tmp_path, encoded(drawn())), [1.0], True)
-    assert np.array_equal(parsed.classes, page.parser.predict(drawn()))
+    view, legend = page.parse_upload(upload(tmp_path, encoded(drawn())), [1.0], True, ANNA)
+    assert np.array_equal(mask(page, legend), page.parser.predict(drawn()))
     first, *rest = legend["shown"]
-    again, view_again, legend_again = page.parse_again(parsed, {**legend, "shown": rest}, [1.25, 0.75], False)
-    assert np.array_equal(again.classes, page.parser.predict(drawn(), scales=(0.75, 1.25), mirror=False))
+    view_again, legend_again = page.parse_again({**legend, "shown": rest}, [1.25, 0.75], False, ANNA)
+    assert np.array_equal(mask(page, legend), page.parser.predict(drawn(), scales=(0.75, 1.25), mirror=False))
     assert first not in legend_again["shown"]
     assert view_again["number"] > view["number"]
     assert "tiny.pth" in page.status()
@@ -167,14 +176,13 @@ def test_events_parse_once_and_keep_what_is_hidden(page: Any, tmp_path: Path) ->
 def test_events_say_what_went_wrong(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     monkeypatch.setattr("gradio.Warning", lambda message, **_: warnings.append(message))
-    parsed, view, legend = page.parse_upload(upload(tmp_path, b"words", "<b>.png"), [1.0], True)
-    assert parsed is None
+    view, legend = page.parse_upload(upload(tmp_path, b"words", "<b>.png"), [1.0], True, ANNA)
     assert "not a picture" in view["note"]
     assert legend["rows"] == []
     assert warnings[-1].startswith("“&lt;b&gt;.png”")
-    assert page.parse_upload(upload(tmp_path, encoded(drawn())), [], True)[0] is None
+    assert "picture" not in page.parse_upload(upload(tmp_path, encoded(drawn())), [], True, ANNA)[0]
     assert "at least one scale" in warnings[-1]
-    assert page.make_file("mask", None, None, 0.6) is None
+    assert page.make_file("mask", None, 0.6, ANNA) is None
     assert "choose a picture first" in warnings[-1]
     assert page.shown({"shown": [3, 999, -1, "hat"]}) == [3]
 
@@ -198,10 +206,11 @@ def test_the_pages_own_limit_replaces_pillows(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)
     for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
         monkeypatch.setenv(name, "")
-    page: Any = MagicMock()
-    monkeypatch.setitem(sys.modules, "utils.web.page", page)
+    server: Any = MagicMock()
+    for name in ("page", "server"):
+        monkeypatch.setitem(sys.modules, f"utils.web.{name}", server)
     app.run(app.parse_options(["--checkpoint", "a.pth", "--max-picture-side", "20000"]))
-    assert page.launch.called
+    assert server.launch.called
     assert Image.MAX_IMAGE_PIXELS == 20_000**2
 
 
