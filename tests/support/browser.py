@@ -68,7 +68,7 @@ def served(
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
     try:
-        wait_for(lambda: "page is at" in log.read_text() or process.poll() is not None, "the server", 60)
+        wait_for(lambda: "page is at" in log.read_text() or process.poll() is not None, "the server", 180)
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.send_signal(signal.SIGTERM)
