@@ -8,11 +8,13 @@ Apache License 2.0. Its photographs 0001 to 1004 have labels by pixel, of 59 tag
 """
 
 import argparse
+import io
 import json
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from tqdm import tqdm
 
 from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
-from dataset.files import visible_files
+from dataset.files import open_regular, read_regular, visible_files
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.reading import save_label
 
@@ -35,6 +37,7 @@ SMALLEST_FOREGROUND = 0.02
 MARGIN = 0.06
 LONGEST_SIDE = 512
 JPEG_QUALITY = 88
+_COMPRESSED = 15  # miCOMPRESSED of the MAT-File Format, version 5: a zlib stream
 
 CLASS_TAGS = {
     "Background": "null",
@@ -135,11 +138,15 @@ def class_table(source: Path) -> NDArray[np.uint8]:
             f"{source} is not the Clothing Co-Parsing repository: it has no label_list.mat. "
             f"Clone {REPOSITORY} and name its folder with --source"
         )
-    tags = [str(np.squeeze(tag)) for tag in _read_mat(path, "label_list").ravel()]
+    tags = [str(np.squeeze(tag)) for tag in _read_mat(path, "label_list", most_bytes=2**16).ravel()]
     class_of_tag = {tag: index for index, names in enumerate(CLASS_TAGS.values()) for tag in names.split()}
     unknown = [tag for tag in tags if tag not in class_of_tag]
     if unknown:
-        raise DatasetError(f"{path} lists tags that belong to no class here: {', '.join(unknown)}")
+        raise DatasetError(
+            f"{path} lists tags that belong to no class here: {', '.join(tag[:40] for tag in unknown[:5])}"
+        )
+    if not 1 <= len(tags) <= 255:
+        raise DatasetError(f"{path} lists {len(tags)} tags; the repository's own has 59")
     table = np.full(256, 255, dtype=np.uint8)
     table[: len(tags)] = [class_of_tag[tag] for tag in tags]
     return table
@@ -149,16 +156,19 @@ def read_pair(source: Path, name: str, table: NDArray[np.uint8]) -> tuple[Image.
     """Return a photograph and its label map (H, W) of class indices."""
     photo_path, label_path = _paths(source, name)
     try:
-        photograph = Image.open(photo_path).convert("RGB")
-    except OSError as error:
+        with open_regular(photo_path) as file, Image.open(file, formats=("JPEG", "PNG")) as picture:
+            photograph = picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{photo_path}: cannot be read ({error}); fetch the repository again") from error
-    tags = _read_mat(label_path, "groundtruth")
+    tags = _read_mat(label_path, "groundtruth", most_bytes=2**26)
     if tags.shape != (photograph.height, photograph.width):
         raise DatasetError(
             f"{label_path} is {tags.shape}, but {photo_path} {(photograph.height, photograph.width)} "
             "(height, width); fetch the repository again"
         )
-    label = table[tags]
+    if tags.dtype.kind not in "uif" or not ((tags >= 0) & (tags <= 255) & (tags == np.floor(tags))).all():
+        raise DatasetError(f"{label_path} has values that are no tag numbers; fetch the repository again")
+    label = table[tags.astype(np.uint8)]
     if label.max() == 255:
         raise DatasetError(f"{label_path} has the tag number {tags[label == 255][0]}, which label_list.mat lacks")
     return photograph, label
@@ -177,7 +187,7 @@ def crop_and_scale(photograph: Image.Image, label: NDArray[np.uint8]) -> tuple[I
     )
     photograph, label_picture = photograph.crop(box), Image.fromarray(label).crop(box)
     factor = min(1.0, LONGEST_SIDE / max(photograph.size))
-    size = (round(photograph.width * factor), round(photograph.height * factor))
+    size = (max(1, round(photograph.width * factor)), max(1, round(photograph.height * factor)))
     return (
         photograph.resize(size, Image.Resampling.LANCZOS),
         np.asarray(label_picture.resize(size, Image.Resampling.NEAREST)),
@@ -192,15 +202,35 @@ def _is_there(source: Path, name: str) -> bool:
     return all(path.is_file() for path in _paths(source, name))
 
 
-def _read_mat(path: Path, variable: str) -> NDArray[Any]:
+def _read_mat(path: Path, variable: str, *, most_bytes: int) -> NDArray[Any]:
+    """Return a variable of a MATLAB file, which may have so many bytes, also where they are compressed."""
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise DatasetError("scipy is needed to read MATLAB files: pip install scipy") from error
     try:
-        return np.asarray(loadmat(path)[variable])
+        content = read_regular(path)
+        if not _unpacks_to(content, most_bytes):
+            raise ValueError(f"it unpacks to more than {most_bytes:,} bytes")
+        variables = loadmat(io.BytesIO(content), variable_names=[variable])
+        if variable not in variables:
+            raise ValueError("it has none of this name")
+        return np.asarray(variables[variable])
     except Exception as error:  # scipy documents no set of exceptions for damaged files
         raise DatasetError(f"{path}: cannot read its variable {variable!r} ({error})") from error
+
+
+def _unpacks_to(content: bytes, most_bytes: int) -> bool:
+    """Return whether a MATLAB file's elements, of version 5, have so many bytes at most when they are unpacked."""
+    order: Literal["little", "big"] = "big" if content[126:128] == b"MI" else "little"
+    position, total = 128, len(content)
+    while position + 8 <= len(content) and total <= most_bytes:
+        kind, size = (int.from_bytes(content[start : start + 4], order) for start in (position, position + 4))
+        position += 8
+        if kind == _COMPRESSED:
+            total += len(zlib.decompressobj().decompress(content[position : position + size], most_bytes + 1))
+        position += size
+    return total <= most_bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

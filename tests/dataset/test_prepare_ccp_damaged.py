@@ -1,0 +1,114 @@
+"""`python -m dataset.prepare_ccp` on archives that are not what they should be: one sentence, and exit status 2."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dataset.prepare_ccp import CLASS_TAGS, main, split_ids
+
+scipy_io = pytest.importorskip("scipy.io", reason="scipy reads and writes the MATLAB files")
+
+TAGS = ["null", *sorted(tag for names in CLASS_TAGS.values() for tag in names.split() if tag != "null")]
+ID = split_ids()["train"][0]
+LABEL = f"annotations/pixel-level/{ID}.mat"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Return a repository of one photograph (30 x 20), of hair alone."""
+    folder = tmp_path / "ccp"
+    (folder / "photos").mkdir(parents=True)
+    (folder / "annotations/pixel-level").mkdir(parents=True)
+    scipy_io.savemat(folder / "label_list.mat", {"label_list": np.array(TAGS, dtype=object)[None]})
+    Image.new("RGB", (20, 30)).save(folder / f"photos/{ID}.jpg")
+    write_label(folder, np.full((30, 20), TAGS.index("hair"), np.uint8))
+    return folder
+
+
+def write_label(source: Path, values: object, name: str = "groundtruth") -> None:
+    scipy_io.savemat(source / LABEL, {name: values}, do_compression=True)
+
+
+def refused(source: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one sentence with which the repository is refused."""
+    assert main(["--source", str(source), "--output", str(source.parent / "out")]) == 2
+    sentence = capsys.readouterr().err.strip().splitlines()[-1]
+    assert sentence.startswith("dataset.prepare_ccp: ")
+    assert len(sentence) < 600
+    return sentence
+
+
+def test_the_repository_of_these_tests_is_taken(source: Path) -> None:
+    assert main(["--source", str(source), "--output", str(source.parent / "out")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (np.full((30, 20), 300, np.int16), "values that are no tag numbers"),
+        (np.full((30, 20), -1, np.int16), "values that are no tag numbers"),
+        (np.full((30, 20), 0.5), "values that are no tag numbers"),
+        (np.full((30, 20), np.nan), "values that are no tag numbers"),
+        (np.full((30, 20), 1j), "values that are no tag numbers"),
+        (np.full((30, 20), "a", dtype=object), "values that are no tag numbers"),
+        (np.zeros((3, 4)), "is (3, 4), but"),
+        ({"a": 1}, "is (1, 1), but"),
+        ("text", "is (1,), but"),
+    ],
+)
+def test_labels_of_another_kind(
+    values: object, sentence: str, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_label(source, values)
+    assert sentence in refused(source, capsys)
+
+
+def test_labels_as_floating_point_are_the_same_labels(source: Path) -> None:
+    write_label(source, np.full((30, 20), float(TAGS.index("hair"))))
+    assert main(["--source", str(source), "--output", str(source.parent / "out")]) == 0
+
+
+def test_another_variable_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_label(source, np.zeros((30, 20), np.uint8), "truth")
+    assert "cannot read its variable 'groundtruth' (it has none of this name)" in refused(source, capsys)
+
+
+def test_what_unpacks_to_more_than_it_may_have_stays_packed(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    element = zlib.compress(bytes(100_000))
+    header = (source / LABEL).read_bytes()[:128]
+    (source / "label_list.mat").write_bytes(header + struct.pack("<II", 15, len(element)) + element)
+    assert "unpacks to more than 65,536 bytes" in refused(source, capsys)
+
+
+@pytest.mark.parametrize("tags", [["null"] * 300, ["null", "\x1b[2J"], []])
+def test_lists_of_other_tags(tags: list[str], source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scipy_io.savemat(source / "label_list.mat", {"label_list": np.array(tags, dtype=object)[None]})
+    assert refused(source, capsys).isprintable()
+
+
+def test_a_photograph_that_unpacks_to_gigabytes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (source / f"photos/{ID}.jpg").write_bytes(data)
+    assert f"{ID}.jpg: cannot be read" in refused(source, capsys)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_ends_in_a_traceback(data: st.DataObject, source: Path) -> None:
+    name = data.draw(st.sampled_from([LABEL, "label_list.mat", f"photos/{ID}.jpg"]))
+    whole = (source / name).read_bytes()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (source / name).write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        assert main(["--source", str(source), "--output", str(source.parent / "out")]) in (0, 2)
+    finally:
+        (source / name).write_bytes(whole)
