@@ -267,11 +267,15 @@ def _validate_pairs(pairs: Any, num_classes: int, require: Callable[[bool, str],
         isinstance(pairs, list),
         "flip_pairs must be a list of [left, right] labels (empty where there are none)",
     )
-    for pair in pairs:
-        require(
-            isinstance(pair, list) and len(pair) == 2 and all(_is_index(label, num_classes) for label in pair),
-            f"flip_pairs has {shortened(pair)}: a pair is two class labels 0 .. {num_classes - 1}",
-        )
+    wrong = [
+        pair
+        for pair in pairs
+        if not (isinstance(pair, list) and len(pair) == 2 and all(_is_index(label, num_classes) for label in pair))
+    ]
+    require(
+        not wrong,
+        f"flip_pairs has {', '.join(map(shortened, wrong[:1]))}: a pair is two class labels 0 .. {num_classes - 1}",
+    )
     labels = [label for pair in pairs for label in pair]
     twice = _repeated(labels)
     require(not twice, f"flip_pairs has the labels {twice} more than once; a class has one counterpart")

@@ -4,6 +4,7 @@ Every error names the file and the reason: a training run reads some hundred tho
 decode" alone helps nobody.
 """
 
+import io
 from pathlib import Path
 from typing import IO
 
@@ -17,12 +18,15 @@ from dataset.descriptions import DatasetDescription
 from dataset.files import open_regular, read_regular
 from dataset.layouts import DatasetError, Sample
 
+OPENCV_PIXELS = 2**30
+"""What OpenCV decodes unless OPENCV_IO_MAX_IMAGE_PIXELS in the environment says otherwise."""
+
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Return a photograph, (H, W, 3) uint8, BGR as OpenCV reads and the published weights expect.
 
     The pixels come as they are stored, whatever the EXIF orientation says, since that is what the labels were
-    drawn on. Raises DatasetError where the file is missing, no picture, or truncated.
+    drawn on. Raises DatasetError where the file is missing, no picture, truncated, or too large.
     """
     return decode_stored(read_bytes(path), path)
 
@@ -130,8 +134,9 @@ def read_bytes(path: str | Path) -> bytes:
 def decode_stored(data: bytes, name: str | Path) -> NDArray[np.uint8]:
     """Return the pixels of a photograph's bytes as they are stored, (H, W, 3) uint8 BGR; see `read_image`.
 
-    `name` is what errors call it.
+    `name` is what errors call it. The size is judged by the header, see `header_orientation`, before the rest.
     """
+    header_orientation(data, name)
     picture = jpeg.first_picture(data) if data.startswith(jpeg.START) else data
     if picture is None:
         raise _truncated(name)
@@ -152,6 +157,34 @@ def decode_stored(data: bytes, name: str | Path) -> NDArray[np.uint8]:
 
 def _truncated(name: str | Path) -> DatasetError:
     return DatasetError(f"{name}: the photograph is truncated; fetch the file again")
+
+
+def header_orientation(data: bytes, name: str | Path) -> int:
+    """Return the EXIF orientation 1 .. 8 of a picture's bytes; 1, upright, where it has none or the header no format.
+
+    Raises DatasetError for more pixels than Pillow's limit, twice `PIL.Image.MAX_IMAGE_PIXELS`, which protects from
+    files that unpack to gigabytes, or than OpenCV decodes.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.width * picture.height > OPENCV_PIXELS:
+                raise DatasetError(f"{name}: {picture.width} x {picture.height} are more pixels than OpenCV decodes")
+            return orientation_of(picture)
+    except DatasetError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise too_large(name, error) from error
+    except Exception:  # Pillow has many ways to dislike a header; whether there are pixels, the decoder says
+        return 1
+
+
+def too_large(name: str | Path, error: Exception) -> DatasetError:
+    """Return what to say of a picture with more pixels than Pillow's limit, of which `error` is Pillow's word."""
+    reason = str(error).rstrip(".")
+    return DatasetError(
+        f"{name}: has more pixels than Pillow takes for harmless ({reason}); for pictures that you trust there are "
+        "predict.py --large-pictures, and PIL.Image.MAX_IMAGE_PIXELS = None in Python"
+    )
 
 
 def orientation_of(picture: Image.Image) -> int:

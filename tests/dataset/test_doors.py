@@ -1,10 +1,12 @@
 """Files from outside that are no files, or hold what nobody expects: one sentence, at once, wherever they come in."""
 
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
+import struct
+import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
+from dataset import crops
 from dataset.descriptions import DatasetDescription, DatasetError, list_samples, load_description
 from dataset.files import open_regular, parse_json, printable, read_regular
 from dataset.reading import exif_orientation, label_colours, read_image, read_label
@@ -126,7 +130,7 @@ def test_names_of_classes_have_no_control_characters() -> None:
 
 def test_many_pairs_are_counted_in_no_time() -> None:
     with pytest.raises(DatasetError, match="more than once"):
-        DatasetDescription.from_dict(OWN | {"flip_pairs": [[0, 1]] * 200_000})
+        DatasetDescription.from_dict(OWN | {"flip_pairs": [[0, 1]] * 100_000})
 
 
 @pytest.mark.parametrize("stranger", ["../train_images/t1", "/etc/passwd", "..\\x", "C:\\x", "a/../../x"])
@@ -156,25 +160,29 @@ def test_archives_that_unpack_to_more_than_they_are_stay_packed(kind: str, tmp_p
         read_checkpoint(path)
 
 
-def test_only_the_workers_of_this_project_are_ended_at_exit(tmp_path: Path) -> None:
-    """Another daemonic process of the program gets multiprocessing's SIGTERM, and may tidy up."""
-    code = f"""
-import multiprocessing, pathlib, signal, time
-import dataset.crops
+class Numbers(Dataset[int]):
+    def __len__(self) -> int:
+        return 100
 
-def child(ready):
-    signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(tmp_path / "tidied")!r}).touch(), exit()))
-    ready.set()
-    time.sleep(60)
+    def __getitem__(self, index: int) -> int:
+        return index
 
-if __name__ == "__main__":
-    context = multiprocessing.get_context("fork")
-    ready = context.Event()
-    context.Process(target=child, args=(ready,), daemon=True).start()
-    ready.wait()
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True, timeout=60)
-    assert (tmp_path / "tidied").exists()
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_only_the_workers_of_this_project_are_ended_at_exit() -> None:
+    stranger = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+    stranger.start()
+    batches: list[Any] = [
+        iter(DataLoader(Numbers(), num_workers=1, worker_init_fn=init, multiprocessing_context="fork"))
+        for init in (crops.worker_init, None)
+    ]
+    try:
+        own, other = (loader._workers[0] for loader in batches)
+        crops._end_workers()
+        own.join(10)
+        assert (own.is_alive(), other.is_alive(), stranger.is_alive()) == (False, True, True)
+    finally:
+        stranger.kill()
 
 
 def test_numbers_in_descriptions_are_quoted_in_short(tmp_path: Path) -> None:
@@ -185,3 +193,17 @@ def test_numbers_in_descriptions_are_quoted_in_short(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="must hold a JSON object"):
         DatasetDescription.from_dict(json.loads("3"))
     assert np.array_equal(TWO.stored_to_class()[:2], [0, 1])
+
+
+@pytest.mark.parametrize("reader", [read_image, lambda path: read_label(path, TWO)], ids=["photograph", "label"])
+def test_a_picture_is_judged_by_its_header_before_it_is_unpacked(
+    reader: Callable[[Path], object], tmp_path: Path
+) -> None:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes(20_001 * 20), 1)  # were it decoded, OpenCV would give 1.2 GB
+    data = b"\x89PNG\r\n\x1a\n"
+    for part in (chunk, b"IDAT" + body, b"IEND"):
+        data += struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(DatasetError, match=r"a\.png.*exceeds limit of \d+ pixels"):
+        reader(tmp_path / "a.png")

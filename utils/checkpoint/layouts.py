@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from dataset import IGNORE_LABEL
 from dataset.files import printable
 from networks.resnet import BLOCKS, ResNet
 from utils.checkpoint.files import CheckpointError
@@ -61,6 +62,11 @@ def find_weights(content: Mapping[str, Any], where: str) -> Weights:
         weights = Weights(state, "ImageNet", imagenet_name, where)
     if weights.is_backbone:
         _check_backbone(weights)
+    if (weights.num_classes or 0) > IGNORE_LABEL:
+        raise CheckpointError(
+            f"{where} has {weights.num_classes} classes; class maps of 8 bits hold {IGNORE_LABEL} at most, so it is no "
+            "parser of this project"
+        )
     _check_description(content, weights)
     return weights
 
@@ -73,8 +79,8 @@ def fitting_tensors(weights: Weights, expected: Mapping[str, Tensor]) -> dict[st
     """
     names = {name: in_file for name in expected if (in_file := weights.file_name(name)) is not None}
     _check_names_and_shapes(weights, {in_file: expected[name] for name, in_file in names.items()})
-    _check_finite(weights)
     tensors = {name: weights.state[in_file] for name, in_file in names.items() if in_file in weights.state}
+    _check_finite(weights.where, {names[name]: tensor for name, tensor in tensors.items()})
     if weights.layout == "timm":
         first = "backbone.conv1.weight"
         tensors[first] = tensors[first].flip(1)  # RGB to BGR
@@ -176,11 +182,11 @@ def _converts(dtype: torch.dtype, wanted: torch.dtype) -> bool:
     return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
-def _check_finite(weights: Weights) -> None:
-    broken = [name for name, tensor in weights.state.items() if not torch.isfinite(tensor).all()]
+def _check_finite(where: str, tensors: Mapping[str, Tensor]) -> None:
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(
-            f"{weights.where} holds NaN or infinite values in {len(broken)} tensors ({first_few(broken)}); the run "
+            f"{where} holds NaN or infinite values in {len(broken)} tensors ({first_few(broken)}); the run "
             "that wrote it had diverged, use an earlier snapshot"
         )
 

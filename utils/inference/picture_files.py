@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, features
 
 from dataset.layouts import DatasetError
-from dataset.reading import decode_stored, orientation_of
+from dataset.reading import decode_stored, header_orientation, too_large
 
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".avif"),
@@ -45,8 +45,6 @@ _NEEDED = {
     "HEIF": "HEIC pictures need pillow-heif: pip install pillow-heif",
     "AVIF": "AVIF pictures need Pillow 11.3 or newer: pip install --upgrade pillow",
 }
-OPENCV_PIXELS = 2**30
-"""What OpenCV decodes unless OPENCV_IO_MAX_IMAGE_PIXELS in the environment says otherwise."""
 
 
 def decode_upright(data: bytes, name: str | Path) -> NDArray[np.uint8]:
@@ -61,7 +59,7 @@ def decode_upright(data: bytes, name: str | Path) -> NDArray[np.uint8]:
     kind = _needs_pillow(data)
     if kind:
         return _decode_with_pillow(data, name, kind)
-    orientation = _exif_orientation(data, name)
+    orientation = header_orientation(data, name)
     if orientation != 1 and data.startswith((b"II*\0", b"MM\0*")):
         # OpenCV turns some TIFF files even when told not to, and fails on others.
         return _decode_with_pillow(data, name, "TIFF")
@@ -125,35 +123,12 @@ def _decode_with_pillow(data: bytes, name: str | Path, kind: str) -> NDArray[np.
         with Image.open(io.BytesIO(data), formats=(kind,)) as picture:
             return rgb_pixels(picture)
     except Image.DecompressionBombError as error:
-        raise _too_large(name, error) from error
+        raise too_large(name, error) from error
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
         reason = "the file is damaged" if isinstance(error, Image.UnidentifiedImageError) else error
         raise DatasetError(
             f"{name}: Pillow cannot decode these {len(data)} bytes as {FORMATS[kind]} ({reason})"
         ) from error
-
-
-def _exif_orientation(data: bytes, name: str | Path) -> int:
-    """Return the EXIF orientation 1 .. 8 of a photograph's bytes; 1, upright, where it has none."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.width * picture.height > OPENCV_PIXELS:
-                raise DatasetError(f"{name}: {picture.width} x {picture.height} are more pixels than OpenCV decodes")
-            return orientation_of(picture)
-    except DatasetError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, error) from error
-    except Exception:  # Pillow has many ways to dislike a header; whether there are pixels, the decoder says
-        return 1
-
-
-def _too_large(name: str | Path, error: Exception) -> DatasetError:
-    reason = str(error).rstrip(".")
-    return DatasetError(
-        f"{name}: has more pixels than Pillow takes for harmless ({reason}); for pictures that you trust there are "
-        "predict.py --large-pictures, and PIL.Image.MAX_IMAGE_PIXELS = None in Python"
-    )
 
 
 def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from dataset import reading
 from dataset.layouts import DatasetError
-from utils.inference import picture_files
 from utils.inference.picture_files import FORMATS, decode_upright, readable_formats
 
 HEIC_HEADER = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
@@ -117,7 +117,7 @@ def test_pictures_above_pillows_limit_are_allowed_by_pillows_switch(kind: str, m
 
 
 def test_pictures_above_opencvs_limit_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_files, "OPENCV_PIXELS", 48 * 64 - 1)
+    monkeypatch.setattr(reading, "OPENCV_PIXELS", 48 * 64 - 1)
     with pytest.raises(DatasetError, match=r"^a: 64 x 48 are more pixels than OpenCV decodes"):
         decode_upright(encoded("PNG"), "a")
 
