@@ -21,7 +21,7 @@ from utils.web.upload import Limits, UploadError, formats_text, read_upload
 TITLE = "CSENet human parsing"
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 OPACITY = 0.6
-EXAMPLE_SEEDS = (20, 12, 3, 29, 58)
+EXAMPLE_SEEDS = (58, 20, 12, 3, 29)
 EXAMPLE_SIZE = (480, 320)
 
 _FOLDER = Path(__file__).parent
