@@ -14,31 +14,15 @@ from PIL import Image
 
 from dataset.people import draw_person
 from utils.inference import HumanParser
+from utils.web.components import OPACITY, SCALES, accuracy, download_buttons, view_and_legend
 from utils.web.kept import Folder, Kept
-from utils.web.results import KINDS, Parsed, download, legend_rows, scene
+from utils.web.results import Parsed, download, legend_rows, scene
 from utils.web.upload import Limits, UploadError, formats_text, read_upload
 
 TITLE = "CSENet human parsing"
-SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
-OPACITY = 0.6
 EXAMPLE_SEEDS = (58, 20, 12, 3, 29)
 EXAMPLE_SIZE = (480, 320)
 
-_FOLDER = Path(__file__).parent
-_VIEW_HTML = """\
-<figure hidden>
-  <img alt="the parsed picture">
-  <canvas></canvas>
-  <div class="class-label" hidden><span></span><span></span></div>
-</figure>
-<p class="note" data-empty="Choose a picture, or one of the examples, and its classes appear here."></p>
-"""
-_LEGEND_HTML = """\
-<div class="classes" role="group" aria-label="classes"></div>
-<div class="tools" hidden>
-  <button type="button" class="all">show all</button><button type="button" class="none">show none</button>
-</div>
-"""
 _SEND_OPACITY = "(value) => document.dispatchEvent(new CustomEvent('parsing:opacity', { detail: value }))"
 _SAVE_FILE = """(file) => {
   if (!file) return;
@@ -81,10 +65,10 @@ class WebPage:
                 with gr.Column(scale=2, min_width=320):
                     upload = self._input(examples)
                 with gr.Column(scale=3, min_width=320):
-                    view, legend = _view_and_legend()
+                    view, legend = view_and_legend()
                     opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity")
-                    scales, mirror = _accuracy()
-                    buttons = _download_buttons()
+                    scales, mirror = accuracy()
+                    buttons = download_buttons()
             opacity.input(None, opacity, None, js=_SEND_OPACITY, api_visibility="private")
             shared: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
             outputs = [view, legend]
@@ -262,53 +246,6 @@ def _as_uploaded(payload: Any) -> Upload | None:
     if payload is None or payload.path is None:
         return None
     return Upload(payload.path, payload.orig_name or Path(payload.path).name)
-
-
-def _view_and_legend() -> tuple[gr.HTML, gr.HTML]:
-    view = gr.HTML(
-        None,
-        html_template=_VIEW_HTML,
-        js_on_load=(_FOLDER / "view.js").read_text(encoding="utf-8"),
-        elem_id="view",
-        elem_classes="parsing-view",
-        min_height=200,
-        apply_default_css=False,
-        opacity=OPACITY,
-    )
-    legend = gr.HTML(
-        None,
-        html_template=_LEGEND_HTML,
-        js_on_load=(_FOLDER / "legend.js").read_text(encoding="utf-8"),
-        elem_id="legend",
-        elem_classes="parsing-legend",
-        apply_default_css=False,
-    )
-    return view, legend
-
-
-def _accuracy() -> tuple[gr.CheckboxGroup, gr.Checkbox]:
-    with gr.Accordion("Accuracy", open=False, elem_id="accuracy"):
-        scales = gr.CheckboxGroup(
-            [(f"{scale:g}", scale) for scale in SCALES],
-            value=[1.0],
-            label="Scales",
-            info="averaged; 0.75, 1 and 1.25 is the published protocol, and takes about three times as long",
-            elem_id="scales",
-        )
-        mirror = gr.Checkbox(True, label="Average with the mirror image", elem_id="mirror")
-    return scales, mirror
-
-
-def _download_buttons() -> dict[str, gr.Button]:
-    labels = {"mask": "Mask", "overlay": "Overlay", "cutout": "Cut-out"}
-    gr.Markdown("**Download**", elem_id="download")
-    with gr.Row():
-        buttons = {kind: gr.Button(labels[kind], elem_id=kind, min_width=90) for kind in KINDS}
-    gr.Markdown(
-        "<small>The mask is a palette PNG whose values are the class indices, with all classes. Overlay and cut-out "
-        "(transparent background) have the classes that are switched on.</small>"
-    )
-    return buttons
 
 
 def _session(request: gr.Request) -> str:
