@@ -134,7 +134,7 @@ def test_dict_of_something_else(content: dict[Any, Any], message: str, model: CS
 
 def test_names_from_a_file_cannot_command_the_terminal(model: CSENet) -> None:
     text = refused(model, {**published(), "\x1b[2Jsurplus\n": torch.zeros(1)})
-    assert "1 unexpected (?[2Jsurplus?)" in text
+    assert r"1 unexpected (\x1b[2Jsurplus\n)" in text
 
 
 @pytest.mark.parametrize("name", OTHER_NETWORKS)
