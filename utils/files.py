@@ -48,8 +48,9 @@ def whole_path(path: str | os.PathLike[str]) -> Iterator[Path]:
                 os.fsync(file.fileno())
             os.replace(partial, target)
     except OSError as error:
-        # Writing to an open file does not say to which, and nobody knows the partial one.
-        if error.filename in (None, os.fspath(partial), os.fspath(target)):
+        # Writing to an open file does not say to which, and nobody knows the partial one. (Libraries' own errors have
+        # words instead of a number, and would lose them.)
+        if error.errno is not None and error.filename in (None, os.fspath(partial), os.fspath(target)):
             error.filename, error.filename2 = os.fspath(path), None
         raise
     finally:

@@ -132,6 +132,11 @@ def test_another_files_error_keeps_its_name(tmp_path: Path) -> None:
         (tmp_path / "photo.jpg").read_bytes()
 
 
+def test_an_error_without_a_number_keeps_its_words(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="encoder error -2"), whole_file(tmp_path / "a.jpg"):
+        raise OSError("encoder error -2")
+
+
 def test_json_is_utf8_with_real_letters_and_no_nan() -> None:
     assert json_bytes({"Größe": [1, None]}) == '{\n "Größe": [\n  1,\n  null\n ]\n}\n'.encode()
     with pytest.raises(ValueError, match="JSON"):

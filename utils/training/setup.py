@@ -17,6 +17,7 @@ from networks import CSENet
 from utils.checkpoint.loading import read_checkpoint
 from utils.checkpoint.transfer import start_from
 from utils.distributed import Processes, print_from_main, reduce_flags, restart_count
+from utils.files import remove_leftovers
 from utils.training.config import ResolvedConfig
 from utils.training.state import TrainingState, snapshot_path
 
@@ -49,6 +50,8 @@ def starting_state(
     torch.manual_seed(config.random_seed)
     model = build_network(description.num_classes, config.input_size, depth=config.depth)
     last = snapshot_path(config, description, "Last")
+    if processes.is_main:
+        remove_leftovers(last.parent)  # each of a killed run's is as large as a snapshot
     snapshot = find_interrupted(config, last)
     if snapshot is None and config.restore_from:
         print_from_main(start_from(model, description, config.restore_from))

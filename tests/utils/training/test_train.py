@@ -176,11 +176,11 @@ def test_a_kill_while_writing_leaves_the_snapshot_before(start: Start, uninterru
     result = start("half", DIE_WRITING_STEP=str(STEPS))
     assert result.returncode == -signal.SIGKILL
     folder = tmp_path / "half"
-    assert list(folder.glob(".*.partial")), "it was to die while writing"
+    assert list(folder.glob(".partial-*")), "it was to die while writing"
     assert read_checkpoint(folder / "DEMO_epoch_Last.pth")["step"] == 6
     assert start("half", "--resume", "auto").returncode == 0
     assert_same(folder, uninterrupted)
-    assert not list(folder.glob(".*.partial"))
+    assert not list(folder.glob(".partial-*"))
 
 
 def test_a_run_moves_between_a_gpu_and_a_cpu(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_weights_that_are_not_finite_are_not_saved(start: Start, tmp_path: Path)
 def test_resume_refuses_what_it_cannot_continue(start: Start, uninterrupted: Path) -> None:
     last, best = str(uninterrupted / "DEMO_epoch_Last.pth"), str(uninterrupted / "DEMO_epoch_Best.pth")
     result = start("other", "--resume", last, "--batch-size", "3")
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert "the interrupted run had 4 images per step, this one 3" in result.stderr
     assert "cannot be resumed" in start("other", "--resume", best).stderr
     assert "had --input-size 65,65" in start("other", "--resume", last, "--input-size", "65,81").stderr
@@ -286,7 +286,7 @@ def test_resume_refuses_other_classes(start: Start, uninterrupted: Path, tmp_pat
     content["description"]["classes"][1:3] = content["description"]["classes"][2:0:-1]
     torch.save(content, tmp_path / "other.pth")
     result = start("other", "--resume", str(tmp_path / "other.pth"))
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert "was trained on demo, whose classes are not those of demo (for example 'Hair' instead of 'Hat')" in (
         result.stderr
     )
