@@ -5,9 +5,10 @@ whole batch on the device, where they cost next to nothing.
 """
 
 import atexit
-import gc
+import multiprocessing
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -16,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from dataset.augmentation import augment
 from dataset.descriptions import DatasetDescription
@@ -145,15 +145,23 @@ def worker_init(worker_id: int) -> None:
 def _end_workers() -> None:
     """End the workers that an error left running: multiprocessing would send them SIGTERM and wait for them forever.
 
-    They are those that `worker_init` prepared; other children of the program are its own business.
+    They are those that ignore it; multiprocessing itself ends the program's other daemonic children.
     """
-    loaders = [item for item in gc.get_objects() if type(item) is _MultiProcessingDataLoaderIter]
-    ours = [loader for loader in loaders if getattr(loader, "_worker_init_fn", None) is worker_init]
-    workers = [process for loader in ours for process in getattr(loader, "_workers", ()) if process.is_alive()]
+    workers = [child for child in multiprocessing.active_children() if child.daemon and _ignores_sigterm(child.pid)]
     if workers and hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would report them as crashed
     for process in workers:
         process.kill()
+
+
+def _ignores_sigterm(pid: int | None) -> bool:
+    """Return whether a process ignores SIGTERM; taken for granted where the system has no /proc to tell."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return not Path("/proc/self/status").exists()
+    mask = int(status.partition("SigIgn:")[2].split()[0], 16)
+    return bool(mask >> (signal.SIGTERM - 1) & 1)
 
 
 def channels_first(image: NDArray[np.uint8]) -> Tensor:

@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 import zlib
@@ -178,11 +180,21 @@ def test_only_the_workers_of_this_project_are_ended_at_exit() -> None:
     ]
     try:
         own, other = (loader._workers[0] for loader in batches)
+        assert [next(loader).tolist() for loader in batches] == [[0], [0]], "both have begun"
         crops._end_workers()
         own.join(10)
         assert (own.is_alive(), other.is_alive(), stranger.is_alive()) == (False, True, True)
     finally:
         stranger.kill()
+
+
+def test_a_program_ends_whose_worker_has_outlived_its_loader() -> None:
+    script = (
+        "import multiprocessing, time; from dataset import crops\n"
+        "def work(): crops.worker_init(0); time.sleep(600)\n"
+        "multiprocessing.get_context('fork').Process(target=work, daemon=True).start(); time.sleep(2)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], timeout=120, check=True)
 
 
 def test_numbers_in_descriptions_are_quoted_in_short(tmp_path: Path) -> None:
