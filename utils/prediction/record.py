@@ -110,6 +110,10 @@ class PredictionRecord:
         data = json.dumps(values).encode() + b"\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock, self.path.open("a+b", buffering=0) as file:
+            with contextlib.suppress(ImportError, OSError):  # not on Windows, nor on every network disk
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)  # else the line that another run is writing could look torn
             if file.seek(0, os.SEEK_END) > 0:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # half a line of a run that was killed
