@@ -4,7 +4,7 @@
 #   DATA_DIR=/data/LIP sbatch docs/slurm.sh                 the published training; options of train.py may follow
 #   DATA_DIR=/data/LIP sbatch --nodes=4 docs/slurm.sh       on four machines
 #
-# Make the environment before (see docs/platforms.md): machines that start together should not all install one. Three
+# Make the environment before (see docs/machines.md): machines that start together should not all install one. Three
 # minutes before the time is over the run saves and leaves; the same line continues it.
 #SBATCH --job-name=csenet
 #SBATCH --output=%x-%j.log

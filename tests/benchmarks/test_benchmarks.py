@@ -1,4 +1,4 @@
-"""The benchmarks run as a user runs them, and the figures of the README come out."""
+"""The benchmarks run as a user runs them, and the figures of docs/speed.md come out."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Make the README's picture of the page: `python -m tests.support.app_screenshot CHECKPOINT docs/images/app.png`."""
+"""Make the picture in docs/page.md: `python -m tests.support.app_screenshot CHECKPOINT docs/images/app.png`."""
 
 import argparse
 import base64

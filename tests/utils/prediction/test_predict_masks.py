@@ -26,7 +26,7 @@ def test_index_masks_are_class_indices_to_every_program(run: Run, parser: HumanP
 
 
 def test_opencv_does_not_read_palette_masks_as_class_indices(run: Run, tmp_path: Path) -> None:
-    """What the README warns of; if OpenCV learns it, the warning can go."""
+    """What docs/pictures.md warns of; if OpenCV learns it, the warning can go."""
     save(tmp_path / "a.png", 3, (90, 60))
     assert run("--input", "a.png") == 0
     path = tmp_path / "out/masks/a.png"
