@@ -24,7 +24,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.inference_speed import seconds
+from benchmarks.harness import seconds
 from dataset.descriptions import list_samples, load_description
 from dataset.geometry import affine_matrix, crop_box, warp_label
 from dataset.people import draw_person

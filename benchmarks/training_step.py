@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.inference_speed import autocast, seconds
+from benchmarks.harness import autocast, seconds
 from networks import CSENet
 from utils.cli import size_option
 from utils.losses import CSENetLoss

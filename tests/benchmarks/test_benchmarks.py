@@ -26,8 +26,8 @@ def test_speed_is_measured_beside_deeplab() -> None:
     # In float32: processors that do not compute in bfloat16 emulate it, in minutes.
     printed = run("inference_speed.py", "--device", "cpu", "--size", "65,97", "--repeat", "2", "--warmup", "1")
     assert re.search(r"^CSENet +[\d.]+ +[\d.]+", printed, re.MULTILINE)
-    assert re.search(r"CSENet takes [\d.]+ times as long as DeepLabV3", printed)
-    assert "1 x 3 x 65 x 97, 20 classes, amp off, eager; 2 passes after 1; torch " in printed
+    assert re.search(r"CSENet takes [\d.]+ .* times as long as DeepLabV3", printed)
+    assert "1 x 3 x 65 x 97, 20 classes, amp off, eager; 2 passes after 1; " in printed
 
 
 def test_a_training_step_is_measured_beside_deeplab() -> None:
