@@ -12,15 +12,21 @@ from typing import NoReturn
 from PIL import Image
 
 from dataset.command import CommandError, run_command
-from utils.cli import HelpFormatter, size_option
+from dataset.files import LARGEST_FILE
+from dataset.options import Number, OptionParser, Whole
+from utils import cli
+from utils.cli import HelpFormatter, add_device_and_amp, size_option
 from utils.inference import HumanParser
-from utils.inference.engines import AMP_DTYPES
 from utils.web.upload import Limits
+
+PORT = Whole(1, 65535)
+MEGABYTES = Number("from 0.001 to 2047; larger files are not read", 0.001, LARGEST_FILE // 2**20)
+SIDE = Whole(1, 65535, "JPEG has no longer sides")
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         description="Serve a web page that parses the people in pictures.", formatter_class=HelpFormatter
     )
     add = parser.add_argument
@@ -28,23 +34,17 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--checkpoint", "--restore-from", required=True, metavar="FILE",
         help="a snapshot, the published weights, or an ONNX file",
     )  # fmt: skip
-    add("--device", help="cpu, cuda, cuda:1 ..., mps (default: a CUDA GPU if there is one)")
-    add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: off)")
+    add_device_and_amp(parser, for_prediction=True)
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
     add("--dataset", metavar="NAME", help="whose classes these are, where the checkpoint does not say")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
-    add("--port", type=int, default=7860, help="port to listen on")
-    add("--max-upload-mb", type=float, default=Limits().upload_mb, metavar="MB", help="largest file taken")
+    add("--port", type=PORT, default=7860, help="port to listen on")
+    add("--max-upload-mb", type=MEGABYTES, default=Limits().upload_mb, metavar="MB", help="largest file taken")
     add(
-        "--max-picture-side", type=int, default=Limits().picture_side, metavar="PIXELS",
+        "--max-picture-side", type=SIDE, default=Limits().picture_side, metavar="PIXELS",
         help="longest side of a picture taken",
     )  # fmt: skip
-    options = parser.parse_args(arguments)
-    if not 0 < options.port < 65536:
-        parser.error("--port must be 1 .. 65535")
-    if options.max_upload_mb <= 0 or options.max_picture_side < 1:
-        parser.error("--max-upload-mb and --max-picture-side must be positive")
-    return options
+    return cli.parse_options(parser, arguments)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from dataset.command import run_command
+from dataset.options import OptionParser
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.metadata import NetworkMetadata
 from utils.checkpoint.snapshots import load_model
@@ -30,7 +31,7 @@ if it is equal (logits to 0.001, classes on 99.99 % of the pixels), 2 if it is n
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         description="Export a trained network for other programs.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -10,11 +10,12 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.command import DONE, NOT_ALL_WELL, run_command
+from dataset.options import OptionParser
 from dataset.workers import default_workers
-from utils.cli import add_mask_format, scales_option, size_option
+from utils import cli
+from utils.cli import IMAGES_AT_ONCE, add_device_and_amp, add_mask_format, scales_option, size_option
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
-from utils.inference.engines import AMP_DTYPES
 from utils.prediction.inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
 from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
 from utils.prediction.plan import Plan, make_plan, network_options
@@ -47,7 +48,7 @@ examples:
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         description="Parse the people in pictures and videos: which pixel is hair, face, coat, left shoe ...",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -84,15 +85,15 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="float16 logits of the network's crop (if no value is given: small, exact) or at the picture's size",
     )  # fmt: skip
     add("--frames", action="store_true", help="of videos: masks, and what else is wanted, of every single frame")
-    add = parser.add_argument_group("network").add_argument
+    group = parser.add_argument_group("network")
+    add = group.add_argument
     add(
         "--scales", type=scales_option, default=(1.0,), metavar="S,S...",
         help="of the crop, averaged (default: 1; the published protocol is 0.75,1,1.25)",
     )  # fmt: skip
     add("--no-mirror", dest="mirror", action="store_false", help="do not average with the mirror image: twice as fast")
-    add("--batch-size", type=int, default=8, metavar="N", help="crops at once (default: 8)")
-    add("--device", help="cpu, cuda, cuda:1 ..., mps (default: a CUDA GPU if there is one)")
-    add("--amp", choices=list(AMP_DTYPES), help="mixed precision (default: off)")
+    add("--batch-size", type=IMAGES_AT_ONCE, default=8, metavar="N", help="crops at once (default: 8)")
+    add_device_and_amp(group, for_prediction=True)
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
     add(
         "--dataset", metavar="NAME",
@@ -103,9 +104,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help='parse each person in a box: {"folder/photo.jpg": [[x0, y0, x1, y1], ...], ...}, by the path inside the '
         "input folder; pictures without an entry are parsed whole",
     )  # fmt: skip
-    options = parser.parse_args(arguments)
-    if options.batch_size < 1:
-        parser.error("--batch-size must be at least 1")
+    options = cli.parse_options(parser, arguments)
     if options.keep and not options.cutout:
         parser.error("--keep says what stays in a cut-out; add --cutout")
     if options.boxes and options.logits:

@@ -19,8 +19,10 @@ import torch
 import torchvision
 from torch import nn
 
-from utils.cli import size_option
+from dataset.options import COUNT, PERIOD_OR_NEVER, Whole
+from utils.cli import device_option, size_option
 
+CLASSES = Whole(1, 255, "a label map has no more")
 PACKAGES = ("torch", "torchvision", "numpy", "openvino", "onnxruntime")
 
 
@@ -38,10 +40,15 @@ class Ratio(NamedTuple):
 def add_options(parser: argparse.ArgumentParser, *, warmup: int, repeat: int) -> None:
     """Add the options that all benchmarks have: --device, --size, --warmup, --repeat, --json."""
     add = parser.add_argument
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda where there is")
+    add(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        type=device_option,
+        help="cuda where there is",
+    )
     add("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the crops (473,473)")
-    add("--warmup", type=int, default=warmup, help=f"runs that do not count ({warmup})")
-    add("--repeat", type=int, default=repeat, help=f"runs that count ({repeat})")
+    add("--warmup", type=PERIOD_OR_NEVER, default=warmup, help=f"runs that do not count ({warmup})")
+    add("--repeat", type=COUNT, default=repeat, help=f"runs that count ({repeat})")
     add("--json", type=Path, metavar="FILE", help="also write the figures here")
 
 

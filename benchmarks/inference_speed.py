@@ -18,26 +18,28 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, autocast, ratio, setting, setting_line, take_turns, yardstick
+from benchmarks.harness import CLASSES, add_options, autocast, ratio, setting, setting_line, take_turns, yardstick
+from dataset.options import OptionParser
 from networks import CSENet
+from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.files import write_json
 
 
-def parse_options() -> argparse.Namespace:
+def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, warmup=2, repeat=10)
-    parser.add_argument("--batch", type=int, default=1, help="images at once (1)")
-    parser.add_argument("--classes", type=int, default=20, help="number of classes (20)")
+    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=1, help="images at once (1)")
+    parser.add_argument("--classes", type=CLASSES, default=20, help="number of classes (20)")
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast (off: float32)")
     parser.add_argument("--channels-last", action="store_true", help="lay the channels out last")
     parser.add_argument("--compile", action="store_true", help="torch.compile both networks")
-    return parser.parse_args()
+    return parse_options(parser)
 
 
 def main() -> None:
     """Time both networks and print what was measured on what."""
-    options = parse_options()
+    options = read_options()
     device = torch.device(options.device)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     networks: dict[str, nn.Module] = {

@@ -27,11 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import seconds
 from dataset.descriptions import list_samples, load_description
 from dataset.geometry import affine_matrix, crop_box, warp_label
+from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser
 from dataset.people import draw_person
 from dataset.reading import read_sample
 from networks import CSENetOutput
 from tests.plain_losses import plain_parsing_loss
-from utils.cli import size_option
+from utils.cli import IMAGES_AT_ONCE, device_option, size_option
 from utils.losses import PARSING, WEIGHTS, CSENetLoss
 
 # How far the logits of the labels stand above the others, whose noise has deviation 1.
@@ -40,13 +41,18 @@ SURENESS = {"initial": 0.0, "trained": 10.0, "saturated": 40.0}
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda where there is")
+    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        type=device_option,
+        help="cuda where there is",
+    )
     parser.add_argument("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the crops (473,473)")
-    parser.add_argument("--batch", type=int, default=2, help="label maps at once (2)")
+    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=2, help="label maps at once (2)")
     parser.add_argument("--data-dir", help="take the label maps of this dataset's val split, not of drawn people")
-    parser.add_argument("--warmup", type=int, default=1, help="passes that do not count (1)")
-    parser.add_argument("--repeat", type=int, default=5, help="passes that count (5)")
+    parser.add_argument("--warmup", type=PERIOD_OR_NEVER, default=1, help="passes that do not count (1)")
+    parser.add_argument("--repeat", type=COUNT, default=5, help="passes that count (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 

@@ -13,15 +13,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.harness import CLASSES
+from dataset.options import OptionParser
 from networks import CSENet
 from utils.cli import size_option
 
 
 def main() -> None:
     """Count, and print a table of the network's parts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the image (473,473)")
-    parser.add_argument("--classes", type=int, default=20, help="number of classes (20)")
+    parser.add_argument("--classes", type=CLASSES, default=20, help="number of classes (20)")
     parser.add_argument("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
     options = parser.parse_args()
 

@@ -21,25 +21,31 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import autocast, seconds
+from benchmarks.harness import CLASSES, autocast, seconds
+from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser
 from networks import CSENet
-from utils.cli import size_option
+from utils.cli import IMAGES_AT_ONCE, device_option, parse_options, size_option
 from utils.losses import CSENetLoss
 
 GIB = 2**30
 
 
-def parse_options() -> argparse.Namespace:
+def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda where there is")
+    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        type=device_option,
+        help="cuda where there is",
+    )
     parser.add_argument("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the crops (473,473)")
-    parser.add_argument("--batch", type=int, default=2, help="images a step (2)")
-    parser.add_argument("--classes", type=int, default=20, help="number of classes (20)")
+    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
+    parser.add_argument("--classes", type=CLASSES, default=20, help="number of classes (20)")
     parser.add_argument("--amp", choices=("off", "bf16"), default="off", help="autocast (off: float32)")
-    parser.add_argument("--warmup", type=int, default=1, help="steps that do not count (1)")
-    parser.add_argument("--repeat", type=int, default=3, help="steps that count (3)")
-    return parser.parse_args()
+    parser.add_argument("--warmup", type=PERIOD_OR_NEVER, default=1, help="steps that do not count (1)")
+    parser.add_argument("--repeat", type=COUNT, default=3, help="steps that count (3)")
+    return parse_options(parser)
 
 
 def step_of(network: nn.Module, loss: Callable[[object], Tensor], images: Tensor, amp: str) -> Callable[[], None]:
@@ -78,7 +84,7 @@ def memory(step: Callable[[], None], network: nn.Module, device: torch.device) -
 
 def main() -> None:
     """Time both networks and print what was measured on what."""
-    options = parse_options()
+    options = read_options()
     device = torch.device(options.device)
     layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
     images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)

@@ -33,6 +33,7 @@ from dataset.layouts import (
     split_exists,
     split_paths,
 )
+from dataset.options import WORKERS, OptionParser
 from dataset.reading import check_same_size, read_image, read_label
 from dataset.suspicions import suspicions
 from dataset.workers import default_workers
@@ -204,7 +205,7 @@ def _spread(content: SplitContent, axis: int) -> dict[str, int]:
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m dataset.check",
         description="Look at a whole dataset: what is wrong with it, and what is in it.",
         epilog="Exit status: 0 without problems (there may be warnings), 1 with, 2 where there is no dataset.",
@@ -213,10 +214,8 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dataset", metavar="NAME", help="lip, cihp, atr, ...; found out where it is left out")
     parser.add_argument("--output", type=Path, metavar="CHART.png", help="draw the classes' shares as a picture")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write everything found as JSON")
-    parser.add_argument("--workers", type=int, default=default_workers(), help="threads that read")
+    parser.add_argument("--workers", type=WORKERS, default=default_workers(), help="threads that read")
     parsed = parser.parse_args(arguments)
-    if parsed.workers < 1:
-        parser.error(f"--workers must be at least 1, not {parsed.workers}")
     if parsed.output and parsed.output.suffix != ".png":
         parser.error(f"--output must end in .png, not {parsed.output.name!r}")
     return parsed

@@ -6,6 +6,7 @@ It lies here because the commands of this room need it, and this room imports no
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 
 from dataset.files import printable
@@ -13,6 +14,9 @@ from dataset.files import printable
 DONE, NOT_ALL_WELL, FAILED, INTERRUPTED = 0, 1, 2, 130
 """All is done; the work is done, but part of the data is not as it should be; it could not be done, or not to its end
 (so do wrong options end, see argparse); Ctrl-C."""
+
+SECONDS_FOR_THE_FIRST = 5
+"""For the first process of a machine to say why all end; it may be slower than the others to find out."""
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -55,8 +59,18 @@ def run_command(
         if not _is_out_of_memory(error):
             raise
         message = f"the memory is too small; {out_of_memory}"
-    print(printable(f"{name}: {message}", kept="\n\t"), file=sys.stderr, flush=True)
+    say(f"{name}: {message}")
     return FAILED
+
+
+def say(sentence: str) -> None:
+    """Print on standard error why a command ends; of several processes with the same mistake the first alone says it.
+
+    The others hold back, so that torchrun has ended them by then.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(SECONDS_FOR_THE_FIRST)
+    print(printable(sentence, kept="\n\t"), file=sys.stderr, flush=True)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -25,6 +25,7 @@ from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
 from dataset.files import open_regular, read_regular, visible_files
 from dataset.layouts import LAYOUTS, DatasetError
+from dataset.options import OptionParser
 from dataset.reading import save_label
 
 REPOSITORY = "github.com/bearpaw/clothing-co-parsing"
@@ -235,7 +236,7 @@ def _unpacks_to(content: bytes, most_bytes: int) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m dataset.prepare_ccp",
         description="Turn the Clothing Co-Parsing repository into a dataset of 15 classes in the LIP layout.",
     )

@@ -18,6 +18,8 @@ from networks.resnet import ResNet
 
 SMALLEST_SIDE = 65
 """Height and width of the smallest image that the network accepts."""
+LARGEST_SIDE = 4096
+"""Height and width of the largest training crop: its feature maps take tens of gigabytes already."""
 
 
 class CSENetOutput(NamedTuple):
@@ -96,16 +98,16 @@ class CSENet(nn.Module):
 def checked_size(input_size: Iterable[int]) -> tuple[int, int]:
     """Return a training size as (height, width).
 
-    Raises ValueError where it is something else than two whole numbers, or smaller than the network accepts.
+    Raises ValueError where it is something else than two whole numbers from `SMALLEST_SIDE` to `LARGEST_SIDE`.
     """
     try:
         height, width = (operator.index(side) for side in input_size)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"input_size is {reprlib.repr(input_size)}, not two whole numbers: (height, width)") from error
-    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(f"input size {reprlib.repr(input_size)} is not two whole numbers: (height, width)") from error
+    if not SMALLEST_SIDE <= min(height, width) <= max(height, width) <= LARGEST_SIDE:
         raise ValueError(
-            f"input_size is {height} x {width} (height x width); the network needs at least {SMALLEST_SIDE} x "
-            f"{SMALLEST_SIDE}"
+            f"input size {reprlib.repr(height)} x {reprlib.repr(width)} (height x width) is not between "
+            f"{SMALLEST_SIDE} x {SMALLEST_SIDE} and {LARGEST_SIDE} x {LARGEST_SIDE}"
         )
     return height, width
 

@@ -1,9 +1,20 @@
-"""Command-line options that several scripts share."""
+"""Command-line options that several scripts share, and the values they may have."""
 
 import argparse
+import reprlib
+from collections.abc import Iterable
 from typing import Any
 
+from dataset.options import Number, OptionError, Whole, two_whole_numbers
+from networks.csenet import checked_size
+from utils.device import AMP_DTYPES, check_amp, choose_device
+
 MASK_FORMATS = ("palette", "index")
+
+IMAGES_AT_ONCE = Whole(1, 1024, "more do not fit into the memory of any machine")
+SCALE = Number("from 0.25 to 4, the factor by which crops can differ from those of the training", 0.25, 4)
+MOST_SCALES = 16
+"""Each of them takes the network once more."""
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -26,23 +37,68 @@ def add_mask_format(parser: Any) -> None:
     )
 
 
-def size_option(text: str) -> tuple[int, int]:
-    """Read "473,473" as (height, width)."""
+def add_device_and_amp(parser: Any, *, for_prediction: bool = False) -> None:
+    """Add --device and --amp to an ArgumentParser or a group of its options."""
+    names = "cpu, cuda, cuda:1 ..., mps" if for_prediction else "cpu, cuda, cuda:1 ..."
+    parser.add_argument(
+        "--device",
+        type=prediction_device_option if for_prediction else device_option,
+        help=f"{names} (default: a CUDA GPU if there is one)",
+    )
+    parser.add_argument("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision (default: %(default)s)")
+
+
+def parse_options(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read a command line with the options of `add_device_and_amp`, and check that the two fit together."""
+    options = parser.parse_args(arguments)
     try:
-        height, width = (int(part) for part in text.replace("x", ",").split(","))
+        check_amp(options.amp, choose_device(options.device, for_prediction=True))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size; write height,width as in 473,473") from error
-    if min(height, width) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}': height and width must be positive")
-    return height, width
+        parser.error(str(error))
+    return options
+
+
+def device_option(text: str) -> str:
+    """Return the name of a device that networks are trained and evaluated on."""
+    return _named_device(text, for_prediction=False)
+
+
+def prediction_device_option(text: str) -> str:
+    """Return the name of a device that pictures are parsed on."""
+    return _named_device(text, for_prediction=True)
+
+
+def _named_device(text: str, *, for_prediction: bool) -> str:
+    try:
+        choose_device(text, for_prediction=for_prediction)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    return text
+
+
+def size_option(value: str | Iterable[int]) -> tuple[int, int]:
+    """Read "473,473" as the (height, width) of a crop; numbers are checked alike."""
+    try:
+        return checked_size(two_whole_numbers(value))
+    except ValueError as error:
+        raise OptionError(str(error)) from error
 
 
 def scales_option(text: str) -> tuple[float, ...]:
-    """Read "0.75,1,1.25" as numbers."""
+    """Read "0.75,1,1.25" as scales of the crop."""
     try:
-        scales = tuple(float(part) for part in text.split(","))
+        scales = [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a list of scales; write them as in 0.75,1,1.25") from error
-    if not scales or min(scales) <= 0:
-        raise argparse.ArgumentTypeError(f"'{text}': scales must be positive")
+        raise OptionError(f"{reprlib.repr(text)} is not a list of scales; write them as in 0.75,1,1.25") from error
+    return checked_scales(scales)
+
+
+def checked_scales(scales: Iterable[float]) -> tuple[float, ...]:
+    """Return scales of the crop; raise OptionError for none, for more than 16 and for those the network is not for."""
+    try:
+        scales = tuple(SCALE(scale) for scale in scales)
+    except TypeError as error:
+        raise OptionError(f"{reprlib.repr(scales)} is not a list of scales, such as (0.75, 1, 1.25)") from error
+    if not 1 <= len(scales) <= MOST_SCALES:
+        raise OptionError(f"these are {len(scales)} scales; give 1 to {MOST_SCALES}, each takes the network once more")
     return scales

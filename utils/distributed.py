@@ -14,6 +14,8 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from utils.device import choose_device
+
 
 class Processes(NamedTuple):
     """This process among those of the run (`torchrun` sets them up; without it there is one)."""
@@ -38,8 +40,6 @@ def start_processes(device: str | None = None) -> Processes:
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     chosen = choose_device(device)
-    if chosen.type == "mps":
-        raise ValueError(f"'{device}' is for prediction (predict.py, app.py); train and evaluate on cpu or cuda")
     if chosen.type == "cuda" and chosen.index is None:
         if local_rank >= torch.cuda.device_count():
             raise ValueError(
@@ -95,27 +95,6 @@ def _warn_of_own_address() -> None:
 def restart_count() -> int:
     """Return how often torchrun has started this process again after a crash."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-
-
-def choose_device(device: str | None = None) -> torch.device:
-    """Return the named device; without a name a CUDA GPU if there is one, else the CPU.
-
-    "mps", the GPU of a Mac, is for prediction, and never chosen by itself: nobody has tried CSENet on it yet. Raises
-    ValueError for a device that is not there or that CSENet does not compute on.
-    """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"'{device}' is not a device; use for example cpu, cuda or cuda:1") from error
-    if chosen.type not in counts:
-        raise ValueError(f"CSENet does not compute on '{device}'; use one of {', '.join(counts)}")
-    if (chosen.index or 0) >= counts[chosen.type]:
-        kind = "GPUs" if chosen.type == "cuda" else f"{chosen.type} devices"
-        raise ValueError(f"there is no device '{device}': PyTorch sees {counts[chosen.type]} {kind} here")
-    return chosen
 
 
 def stop_processes() -> None:

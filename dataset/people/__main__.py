@@ -4,28 +4,22 @@ import argparse
 import sys
 
 from dataset.command import run_command
-from dataset.people.folder import make_dataset, write_sheet
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (height, width) from "H,W"."""
-    try:
-        height, width = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not H,W, such as 192,128") from error
-    return height, width
+from dataset.options import SEED, WORKERS, OptionParser
+from dataset.people.folder import PEOPLE, make_dataset, people_size, write_sheet
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m dataset.people", description="Draw a small LIP-like set of people, or a sheet to look at."
     )
     parser.add_argument("--output", metavar="DIR", help="folder for the set, in the LIP layout")
-    parser.add_argument("--train", type=int, default=1000, metavar="N", help="training pictures (%(default)s)")
-    parser.add_argument("--val", type=int, default=200, metavar="N", help="validation pictures (%(default)s)")
-    parser.add_argument("--size", type=parse_size, default=(192, 128), metavar="H,W", help="height and width (192,128)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, other people (%(default)s)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that draw (default: one a core)")
+    parser.add_argument("--train", type=PEOPLE, default=1000, metavar="N", help="training pictures (%(default)s)")
+    parser.add_argument("--val", type=PEOPLE, default=200, metavar="N", help="validation pictures (%(default)s)")
+    parser.add_argument(
+        "--size", type=people_size, default=(192, 128), metavar="H,W", help="height and width (192,128)"
+    )
+    parser.add_argument("--seed", type=SEED, default=0, metavar="S", help="another seed, other people (%(default)s)")
+    parser.add_argument("--workers", type=WORKERS, metavar="N", help="processes that draw (default: one a core)")
     parser.add_argument("--force", action="store_true", help="replace another set of drawn people in the folder")
     parser.add_argument("--sheet", metavar="FILE", help="write people and their labels into one picture")
     options = parser.parse_args()

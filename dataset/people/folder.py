@@ -16,6 +16,7 @@ from tqdm import tqdm
 from dataset.descriptions import BUILT_IN, DESCRIPTION_FILE
 from dataset.files import parse_json, read_text
 from dataset.layouts import LAYOUTS, SPLITS
+from dataset.options import SEED, Whole, checked, two_whole_numbers
 from dataset.people.scene import draw_person
 from dataset.reading import save_label
 from dataset.workers import available_cores
@@ -27,7 +28,8 @@ MARKER_FILE = "people.json"
 FORMAT_VERSION = 4
 # Below this many pictures, starting worker processes takes longer than they save.
 POOL_FROM = 200
-SMALLEST_SIDE = 32
+PEOPLE = Whole(1, 10**6, "each split needs at least one picture")
+SIDE = Whole(32, 4096, "smaller people cannot be told apart, and larger pictures need more than a gigabyte to draw")
 
 
 def make_dataset(
@@ -49,12 +51,9 @@ def make_dataset(
     Raises ValueError for impossible numbers and FileExistsError where the folder holds something else.
     """
     output_dir = Path(output_dir)
-    if num_train < 1 or num_val < 1:
-        raise ValueError(f"both splits need at least one picture, not {num_train} and {num_val}")
-    if min(size) < SMALLEST_SIDE:
-        raise ValueError(f"size is {size[0]},{size[1]}; people need at least {SMALLEST_SIDE} pixels a side")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, but is {seed}")
+    for name, count in (("num_train", num_train), ("num_val", num_val)):
+        checked(name, PEOPLE, count)
+    size, seed = checked("size", people_size, size), checked("seed", SEED, seed)
     counts = {"train": num_train, "val": num_val}
     wanted: dict[str, Any] = {"version": FORMAT_VERSION, **counts, "size": list(size), "seed": seed}
     if _is_complete(output_dir, wanted, force):
@@ -74,9 +73,15 @@ def make_dataset(
     return output_dir
 
 
+def people_size(value: str | Sequence[int]) -> tuple[int, int]:
+    """Return the (height, width) of drawn people, from text such as "192,128" or from numbers; raise OptionError."""
+    height, width = two_whole_numbers(value)
+    return SIDE(height), SIDE(width)
+
+
 def write_sheet(path: str | Path, size: tuple[int, int], seed: int) -> None:
     """Write one picture of 24 people, each with its coloured label map beside it."""
-    path = Path(path)
+    path, size, seed = Path(path), checked("size", people_size, size), checked("seed", SEED, seed)
     colours = LIP.palette[:, ::-1]
     people = (draw_person(24 * seed + index, size) for index in range(24))
     parts = [np.hstack([image, colours[label]]) for image, label in people]

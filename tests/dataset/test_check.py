@@ -239,7 +239,7 @@ def test_without_a_dataset_the_status_is_two(
     ("options", "message"),
     [
         ([], "--data-dir"),
-        (["--data-dir", ".", "--workers", "0"], "--workers must be at least 1, not 0"),
+        (["--data-dir", ".", "--workers", "0"], "--workers: 0 is not between 1 and 256"),
         (["--data-dir", ".", "--output", "chart.pdf"], "--output must end in .png, not 'chart.pdf'"),
     ],
 )

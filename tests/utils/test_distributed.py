@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import torch
 from torch.distributed import HashStore
 
 from utils import distributed
@@ -50,20 +49,3 @@ def test_the_first_machine_has_the_first_ranks() -> None:
     with ThreadPoolExecutor(6) as pool:
         ranks = list(pool.map(lambda rank: distributed._rank_by_machine(store, rank, 6, machines[rank]), range(6)))
     assert ranks == [5, 0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("device", ["meta", "vulkan", "xpu", "cpu:1", "mps", "cuda:99", "toaster"])
-def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """`meta` and `vulkan` are devices to PyTorch, and failed much later."""
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"'{device}'"):
-        distributed.choose_device(device)
-
-
-def test_mps_is_for_prediction_and_by_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert distributed.choose_device("mps") == torch.device("mps")
-    assert distributed.choose_device() == torch.device("cpu")
-    with pytest.raises(ValueError, match="train and evaluate on cpu or cuda"):
-        distributed.start_processes("mps")

@@ -12,17 +12,26 @@ from numpy.typing import NDArray
 from dataset.command import run_command
 from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.layouts import Sample
+from dataset.options import WORKERS_OR_NONE, OptionParser
 from dataset.reading import read_sample, save_label
 from dataset.workers import cores_of_each, default_workers
+from utils import cli
 from utils.checkpoint.classes import check_same_classes
 from utils.checkpoint.snapshots import load_model
-from utils.cli import HelpFormatter, add_mask_format, scales_option, size_option
+from utils.cli import (
+    IMAGES_AT_ONCE,
+    HelpFormatter,
+    add_device_and_amp,
+    add_mask_format,
+    scales_option,
+    size_option,
+)
 from utils.distributed import Processes, start_processes, stop_processes
 from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.report import evaluation_report, format_report
 from utils.files import whole_file, write_json
 from utils.inference.crop_parser import CropParser
-from utils.inference.engines import AMP_DTYPES, TorchEngine
+from utils.inference.engines import TorchEngine
 from utils.inference.human_parser import HumanParser
 from utils.pictures.figures import Picture, colourise, confusion_picture, fit, grid, legend, save_picture, stack
 
@@ -31,7 +40,7 @@ EXAMPLES = 10
 
 def parse_options(description: str, scales: Sequence[float], arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line; `scales` is the protocol's default."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+    parser = OptionParser(description=description, formatter_class=HelpFormatter)
     add = parser.add_argument
     add("--data-dir", required=True, help="the dataset's folder")
     add("--dataset", help="its name, where neither the folder nor the snapshot tells")
@@ -40,10 +49,9 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the snapshot's; 473,473 without one)")
     add("--scales", type=scales_option, default=tuple(scales), metavar="S,S...", help="of the crop, averaged")
     add("--mirror", action=argparse.BooleanOptionalAction, default=True, help="average with the mirror image")
-    add("--batch-size", type=int, default=8, help="images at once in each process")
-    add("--num-workers", type=int, help="processes that read photographs (default: by the number of cores)")
-    add("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
-    add("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
+    add("--batch-size", type=IMAGES_AT_ONCE, default=8, help="images at once in each process")
+    add("--num-workers", type=WORKERS_OR_NONE, help="processes that read photographs (default: by the number of cores)")
+    add_device_and_amp(parser)
     add("--report", metavar="FILE.json", help="write all figures there")
     add(
         "--save-predictions",
@@ -53,10 +61,7 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add_mask_format(parser)
     add("--confusion-picture", metavar="FILE.png", help="draw the confusion matrix")
     add("--examples", metavar="FILE.png", help=f"draw {EXAMPLES} photographs with label and prediction")
-    options = parser.parse_args(arguments)
-    if options.batch_size < 1:
-        parser.error("--batch-size must be at least 1")
-    return options
+    return cli.parse_options(parser, arguments)
 
 
 def run(description: str, scales: Sequence[float], arguments: list[str] | None = None) -> int:

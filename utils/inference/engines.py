@@ -13,8 +13,7 @@ from torch import Tensor
 from dataset.descriptions import DatasetDescription
 from utils.checkpoint.files import CheckpointError, CheckpointNotFoundError
 from utils.checkpoint.metadata import read_metadata
-
-AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+from utils.device import AMP_DTYPES, check_amp
 
 
 class Engine(Protocol):
@@ -41,9 +40,12 @@ class TorchEngine:
     Args:
         model: is put into evaluation mode by the caller, and lies on `device`.
         amp: a key of AMP_DTYPES.
+
+    Raises ValueError for a precision that the device does not have, see `check_amp`.
     """
 
     def __init__(self, model: Network, device: torch.device, *, amp: str = "off") -> None:
+        check_amp(amp, device)
         self.model = model
         self.device = device
         self.amp_dtype = AMP_DTYPES[amp]

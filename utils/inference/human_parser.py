@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from dataset.descriptions import DatasetDescription
+from dataset.options import checked
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.snapshots import load_model
-from utils.distributed import choose_device
+from utils.cli import IMAGES_AT_ONCE, checked_scales
+from utils.device import AMP_DTYPES, check_amp, choose_device
 from utils.inference.batches import ClassMap, CropBatch, LogitsSize, Prediction, crop_batch, picture_predictions
 from utils.inference.crop_parser import CropParser
-from utils.inference.engines import AMP_DTYPES, Engine, OnnxEngine, TorchEngine
+from utils.inference.engines import Engine, OnnxEngine, TorchEngine
 from utils.inference.inputs import Boxes, PictureLike
 
 T = TypeVar("T")
@@ -83,7 +85,8 @@ class HumanParser:
         if Path(path).suffix.lower() == ".onnx":
             return cls._from_onnx(path, device, amp, input_size, description)
         named = find_description(description)
-        chosen = choose_device(None if device is None else str(device))
+        chosen = choose_device(None if device is None else str(device), for_prediction=True)
+        check_amp(amp, chosen)
         model, own, _ = load_model(path, input_size=input_size)
         classes = settle_description(named, own, model.num_classes, where=f"'{os.fspath(path)}'")
         return cls(TorchEngine(model.to(chosen), chosen, amp=amp or "off"), classes, model.input_size)
@@ -240,10 +243,8 @@ class HumanParser:
         Args:
             items: (anything, picture, person boxes or None), such as (path, pixels, None).
         """
-        if not scales or min(scales) <= 0:
-            raise ValueError(f"scales are {tuple(scales)}; give at least one, all of them positive")
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        scales = checked("scales", checked_scales, scales)
+        batch_size = checked("batch_size", IMAGES_AT_ONCE, batch_size)
         if return_logits not in (None, *get_args(LogitsSize)):
             raise ValueError(f"return_logits is {return_logits!r}; it must be 'network', 'picture' or None")
         crop_parser = CropParser(self._engine, scales=scales, mirror=mirror, flip_pairs=self.flip_pairs)

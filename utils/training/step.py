@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from dataset.normalise import normalise
-from utils.inference.engines import AMP_DTYPES
+from utils.device import AMP_DTYPES
 from utils.training.state import TrainingState
 
 MIXUP_PROBABILITY, MIXUP_SHARE = 0.3, 0.3

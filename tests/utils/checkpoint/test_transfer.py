@@ -224,7 +224,7 @@ def with_value(name: str, value: Tensor) -> State:
             lambda: {"model": short(published()), "description": BUILT_IN["atr"].to_dict()},
             "contradicts itself: its network has 20 classes, its description names 18",
         ),
-        (lambda: {"model": short(published()), "input_size": [0, 0]}, "is a damaged snapshot: input_size is 0 x 0"),
+        (lambda: {"model": short(published()), "input_size": [0, 0]}, "is a damaged snapshot: input size 0 x 0"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_filled(

@@ -258,10 +258,10 @@ def test_onnx_files_of_others_are_refused(tiny_file: Path, tmp_path: Path, onnx:
     [
         ("description", json.dumps(BUILT_IN["atr"].to_dict()), "its network has 20 classes, its description names 18"),
         ("description", '"lip"', "has damaged metadata"),
-        ("input_size", "[0, 0]", "has damaged metadata (input_size is 0 x 0"),
-        ("input_size", "[473, -473]", "has damaged metadata (input_size is 473 x -473"),
-        ("input_size", '["473", "473"]', "has damaged metadata (input_size is ['473', '473'], not two whole numbers"),
-        ("input_size", '"473,473"', "has damaged metadata (input_size is '473,473', not two whole numbers"),
+        ("input_size", "[0, 0]", "has damaged metadata (input size 0 x 0"),
+        ("input_size", "[473, -473]", "has damaged metadata (input size 473 x -473"),
+        ("input_size", '["473", "473"]', "has damaged metadata (input size ['473', '473'] is not two whole numbers"),
+        ("input_size", '"473,473"', "has damaged metadata (input size '473,473' is not two whole numbers"),
     ],
 )
 def test_onnx_files_that_say_impossible_things_are_refused(

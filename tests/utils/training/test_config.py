@@ -45,9 +45,9 @@ def test_every_field_has_an_option_of_its_type() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"epochs": 0}, "--epochs must be at least 1"),
-        ({"val_batch_size": 0}, "--val-batch-size must be at least 1"),
-        ({"random_seed": -1}, "--random-seed must not be negative"),
+        ({"epochs": 0}, "--epochs: 0 is not between 1 and"),
+        ({"val_batch_size": 0}, "--val-batch-size: 0 is not between 1 and"),
+        ({"random_seed": -1}, "--random-seed: -1 is not between 0 and"),
     ],
 )
 def test_a_config_that_can_never_work_cannot_be_made(wrong: dict[str, int], message: str) -> None:
