@@ -8,47 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from dataset.check import main as check
 from dataset.descriptions import list_samples, load_description
 from dataset.prepare_ccp import CLASS_TAGS, main, split_ids
 from dataset.reading import read_image, read_label
+from tests.support.clothing import BOOTS, HAIR, SKIN, TAGS, make_repository, person
 
 scipy_io = pytest.importorskip("scipy.io", reason="scipy reads and writes the MATLAB files")
 
-TAGS = ["null", *sorted(tag for names in CLASS_TAGS.values() for tag in names.split() if tag != "null")]
 ORDER = [f"{number:04d}" for number in np.random.default_rng(2024).permutation(np.arange(1, 1005))]
-HAIR, SKIN, BOOTS = TAGS.index("hair"), TAGS.index("skin"), TAGS.index("boots")
-
-
-def person(
-    height: int = 300, width: int = 200, box: tuple[int, int, int, int] = (50, 250, 60, 140)
-) -> NDArray[np.uint8]:
-    """Return tag numbers: hair, skin and boots in a box (top, bottom, left, right)."""
-    tags = np.zeros((height, width), np.uint8)
-    top, bottom, left, right = box
-    third = (bottom - top) // 3
-    tags[top : top + third, left:right] = HAIR
-    tags[top + third : bottom - third, left:right] = SKIN
-    tags[bottom - third : bottom, left:right] = BOOTS
-    return tags
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes photographs with their tags into a repository, by id."""
-    source = tmp_path / "clothing-co-parsing"
-    (source / "photos").mkdir(parents=True)
-    (source / "annotations/pixel-level").mkdir(parents=True)
-    scipy_io.savemat(source / "label_list.mat", {"label_list": np.array(TAGS, dtype=object)[None]})
 
     def write(**tags_by_id: NDArray[np.uint8]) -> Path:
-        for name, tags in tags_by_id.items():
-            photograph = np.repeat((tags * 4)[..., None], 3, axis=2)
-            Image.fromarray(photograph).save(source / f"photos/{name[1:]}.jpg", quality=95)
-            scipy_io.savemat(source / f"annotations/pixel-level/{name[1:]}.mat", {"groundtruth": tags})
-        return source
+        return make_repository(tmp_path / "clothing-co-parsing", {name[1:]: tags for name, tags in tags_by_id.items()})
 
     return write
 
