@@ -7,8 +7,7 @@ that is passed in, so an item depends on nothing but its seed.
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
-from torchvision.transforms import functional
+from PIL import Image, ImageEnhance, ImageFilter
 
 from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
 
@@ -85,18 +84,39 @@ def _blur(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _gray(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    return functional.to_grayscale(picture, num_output_channels=3)
+    return picture.convert("L").convert("RGB")
 
 
 def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Return the picture with brightness, contrast, saturation and hue changed, in random order."""
     changes = (
-        (functional.adjust_brightness, rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS)),
-        (functional.adjust_contrast, rng.uniform(1 - CONTRAST, 1 + CONTRAST)),
-        (functional.adjust_saturation, rng.uniform(1 - SATURATION, 1 + SATURATION)),
-        (functional.adjust_hue, rng.uniform(-HUE, HUE)),
+        (_brightness, rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS)),
+        (_contrast, rng.uniform(1 - CONTRAST, 1 + CONTRAST)),
+        (_saturation, rng.uniform(1 - SATURATION, 1 + SATURATION)),
+        (_hue, rng.uniform(-HUE, HUE)),
     )
     for index in rng.permutation(len(changes)):
         adjust, amount = changes[index]
         picture = adjust(picture, amount)
     return picture
+
+
+# What torchvision's `adjust_...` do to a PIL image, to the bit. Importing torchvision for it would more than double the
+# time that a training takes to start.
+def _brightness(picture: Image.Image, factor: float) -> Image.Image:
+    return ImageEnhance.Brightness(picture).enhance(factor)
+
+
+def _contrast(picture: Image.Image, factor: float) -> Image.Image:
+    return ImageEnhance.Contrast(picture).enhance(factor)
+
+
+def _saturation(picture: Image.Image, factor: float) -> Image.Image:
+    return ImageEnhance.Color(picture).enhance(factor)
+
+
+def _hue(picture: Image.Image, shift: float) -> Image.Image:
+    """Shift the hue by a share of the colour circle, -0.5 to 0.5."""
+    hue, saturation, value = picture.convert("HSV").split()
+    turned = hue.point([(level + int(shift * 255)) % 256 for level in range(256)])
+    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")

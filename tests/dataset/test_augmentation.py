@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -112,7 +113,7 @@ def test_jitter_draws_its_amounts_from_the_published_ranges(monkeypatch: pytest.
             order.append(name)
             return picture
 
-        monkeypatch.setattr(augmentation.functional, f"adjust_{name}", adjust)
+        monkeypatch.setattr(augmentation, f"_{name}", adjust)
     rng = np.random.default_rng(0)
     for _ in range(2000):
         augmentation._jitter(Image.new("RGB", (1, 1)), rng)
@@ -129,6 +130,16 @@ def test_jitter_draws_its_amounts_from_the_published_ranges(monkeypatch: pytest.
     orders = {tuple(order[i : i + 4]) for i in range(0, len(order), 4)}
     assert len(orders) == 24
     assert {frozenset(names) for names in orders} == {frozenset(drawn)}
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
+def test_each_jitter_is_torchvisions_to_the_bit(name: str) -> None:
+    adjust = getattr(torchvision.transforms.functional, f"adjust_{name}")
+    picture = Image.fromarray(photograph(40, 30)[0])
+    amounts = (-0.1592, -0.0031, 0.0, 0.1, 0.1592) if name == "hue" else (0.1614, 0.9, 1.0, 1.1026, 1.8386)
+    for amount in amounts:
+        ours = getattr(augmentation, f"_{name}")(picture, amount)
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(adjust(picture, amount)))
 
 
 def test_without_randomness_the_crop_is_the_whole_photograph(only: Callable[..., None]) -> None:

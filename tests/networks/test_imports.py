@@ -44,6 +44,13 @@ def test_a_room_imports_nothing_from_rooms_above_it(room: str) -> None:
     assert wrong == []
 
 
+def test_scripts_start_without_torchvision_which_takes_seconds_to_import() -> None:
+    scripts = ", ".join(("train", "predict", "utils.evaluation.cli", "export"))
+    program = f"import sys\nimport {scripts}\nassert 'torchvision' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+
+
 def run_without_opencv(program: str) -> None:
     """Run a program where OpenCV and the other libraries that networks do without cannot be imported."""
     blocked = dict.fromkeys(("cv2", "torchvision", "PIL", "tqdm", "tensorboard", "scipy"))
