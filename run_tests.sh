@@ -14,11 +14,17 @@ usage_if_asked "$0" "$@"
 if [[ "${1:-}" == --oldest ]]; then
     shift
     prepare_oldest_environment dev
-    exec "$python" -m pytest -m "not newest_only" "$@"
+    selected=(-m "not newest_only")
+else
+    prepare_environment all
+    "$python" -m ruff check .
+    "$python" -m ruff format --check .
+    "$python" -m mypy .
+    selected=()
 fi
-
-prepare_environment all
-"$python" -m ruff check .
-"$python" -m ruff format --check .
-"$python" -m mypy .
-exec "$python" -m pytest "$@"
+if (($# == 0)); then
+    # Everything: in several processes, each on one core. A few tests start faster without.
+    export OMP_NUM_THREADS=1
+    set -- -n auto --maxprocesses 4 --dist worksteal
+fi
+exec "$python" -m pytest ${selected[@]+"${selected[@]}"} "$@"
