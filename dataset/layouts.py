@@ -121,8 +121,8 @@ def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     """
     images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
     missing: list[str] = []
-    images = _files_by_id(images_folder, IMAGE_SUFFIXES, missing)
-    labels = _files_by_id(labels_folder, LABEL_SUFFIXES, missing) if labelled else {}
+    images = files_by_id(images_folder, IMAGE_SUFFIXES, missing)
+    labels = files_by_id(labels_folder, LABEL_SUFFIXES, missing) if labelled else {}
     lines = {} if id_list is None else _read_ids(id_list, images.keys() | labels.keys(), missing)
     if not missing and not (images if id_list is None else lines):
         missing.append(f"{id_list or images_folder} is empty: the {split} split has no photographs")
@@ -158,7 +158,7 @@ def _has_layout(root: Path, layout: str) -> bool:
     return any((root / folders.images).is_dir() for folders in LAYOUTS[layout].values())
 
 
-def _files_by_id(folder: Path, suffixes: tuple[str, ...], missing: list[str]) -> dict[str, Path]:
+def files_by_id(folder: Path, suffixes: tuple[str, ...], missing: list[str]) -> dict[str, Path]:
     """Return a folder's files by their path inside it without suffix, from one listing (network drives are slow)."""
     names = list(visible_files(folder, on_unreadable=lambda error: missing.append(_unreadable(folder, error))))
     files: dict[str, Path] = {}

@@ -19,6 +19,8 @@ class ConfusionMatrix:
         self.num_classes = num_classes
         self.matrix: NDArray[np.int64] = np.zeros((num_classes, num_classes), dtype=np.int64)
         """Pixels by [label, prediction]."""
+        self.missed: NDArray[np.int64] = np.zeros(num_classes, dtype=np.int64)
+        """Pixels by label for which there is no prediction."""
 
     def update(self, pred: NDArray | Tensor, label: NDArray | Tensor) -> None:
         """Add a prediction and its label map: integer arrays or tensors of one shape; label 255 is not counted.
@@ -40,18 +42,33 @@ class ConfusionMatrix:
         counts = torch.bincount(pairs, minlength=cells + 1)[:cells]
         self.matrix += counts.reshape(self.num_classes, self.num_classes).cpu().numpy()
 
+    def miss(self, label: NDArray[np.uint8]) -> None:
+        """Add labelled pixels (255: not counted) for which there is no prediction: their class was not found there.
+
+        Raises ValueError for classes outside 0..K-1.
+        """
+        counts = np.bincount(label.ravel(), minlength=256)
+        self._check_range(torch.from_numpy(np.flatnonzero(counts[:IGNORE_LABEL])), "label")
+        self.missed += counts[: self.num_classes]
+
     def merge(self, other: "ConfusionMatrix") -> None:
         """Add the counts of another matrix, from another process or another part of the set."""
         if other.num_classes != self.num_classes:
             raise ValueError(f"cannot merge {other.num_classes} classes into {self.num_classes}")
         self.matrix += other.matrix
+        self.missed += other.missed
 
     @property
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union of each class, (K,)."""
         hits = np.diag(self.matrix)
-        union = self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - hits
+        union = self.matrix.sum(axis=0) + self.labelled - hits
         return hits / np.maximum(union, 1) * 100.0
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Pixels by label, (K,)."""
+        return self.matrix.sum(axis=1) + self.missed
 
     @property
     def mean_iou(self) -> float:
@@ -61,7 +78,7 @@ class ConfusionMatrix:
     @property
     def present(self) -> NDArray[np.bool_]:
         """Whether each class occurs among the labels or the predictions, (K,); the IoU of others is 0 by convention."""
-        return (self.matrix.sum(axis=0) + self.matrix.sum(axis=1)) > 0
+        return (self.matrix.sum(axis=0) + self.labelled) > 0
 
     @property
     def mean_iou_present(self) -> float:
@@ -71,7 +88,7 @@ class ConfusionMatrix:
     @property
     def pixel_accuracy(self) -> float:
         """Share of the counted pixels that are right."""
-        return float(np.trace(self.matrix) / max(1, self.matrix.sum()) * 100.0)
+        return float(np.trace(self.matrix) / max(1, self.labelled.sum()) * 100.0)
 
     @property
     def mean_accuracy(self) -> float:
@@ -81,12 +98,12 @@ class ConfusionMatrix:
     @property
     def mean_accuracy_present(self) -> float:
         """The same mean over the classes that occur among the labels; 0 where none does."""
-        labelled = self.matrix.sum(axis=1) > 0
+        labelled = self.labelled > 0
         return float(self._right_shares()[labelled].mean() * 100.0) if labelled.any() else 0.0
 
     def _right_shares(self) -> NDArray[np.float64]:
         """Return the share, 0..1, of each class's labelled pixels that are right, (K,)."""
-        return np.diag(self.matrix) / np.maximum(self.matrix.sum(axis=1), 1)
+        return np.diag(self.matrix) / np.maximum(self.labelled, 1)
 
     def _check_range(self, classes: Tensor, what: str) -> None:
         if classes.numel() and (classes.min() < 0 or classes.max() >= self.num_classes):

@@ -172,6 +172,20 @@ def test_a_class_that_is_only_predicted_is_present_but_where_the_label_is_ignore
     assert matrix.mean_accuracy_present == 50.0  # class 3 has no pixel that could be found
 
 
+def test_labels_without_a_prediction_count_as_not_found_and_as_no_other_class() -> None:
+    matrix = counted((np.array([0, 1, 1, 2]), np.array([0, 1, 1, 2])))
+    matrix.miss(np.array([[1, 1], [255, 3]], np.uint8))
+    assert matrix.iou.tolist() == [100.0, 50.0, 100.0, 0.0, 0.0]
+    assert matrix.present.tolist() == [True, True, True, True, False]
+    assert matrix.pixel_accuracy == pytest.approx(100 * 4 / 7)
+    assert matrix.mean_accuracy_present == 62.5
+    merged = ConfusionMatrix(K)
+    merged.merge(matrix)
+    assert merged.missed.tolist() == [0, 2, 0, 1, 0]
+    with pytest.raises(ValueError, match="label holds class 7"):
+        matrix.miss(np.array([7], np.uint8))
+
+
 def test_many_classes() -> None:
     classes = np.arange(150)
     assert np.array_equal(counted((classes, classes), num_classes=150).matrix, np.eye(150))

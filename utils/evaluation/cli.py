@@ -2,18 +2,22 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.command import run_command
+from dataset import IGNORE_LABEL
+from dataset.command import DONE, NOT_ALL_WELL, CommandError, run_command
 from dataset.descriptions import DatasetDescription, list_samples, load_description
-from dataset.layouts import Sample
+from dataset.files import printable
+from dataset.layouts import DatasetError, Sample
 from dataset.options import WORKERS_OR_NONE, OptionParser
-from dataset.reading import read_sample, save_label
+from dataset.reading import save_label
 from dataset.workers import cores_of_each, default_workers
 from utils import cli
 from utils.checkpoint.classes import check_same_classes
@@ -27,15 +31,24 @@ from utils.cli import (
     size_option,
 )
 from utils.distributed import Processes, start_processes, stop_processes
+from utils.evaluation.correspondence import read_correspondence, same_classes
 from utils.evaluation.engine import PredictionSink, evaluate
-from utils.evaluation.report import evaluation_report, format_report
+from utils.evaluation.examples import EXAMPLES, Predict, examples_picture
+from utils.evaluation.predictions import MapFolder, read_map, score_folder
+from utils.evaluation.report import evaluation_report, folder_report, format_report
 from utils.files import whole_file, write_json
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import TorchEngine
 from utils.inference.human_parser import HumanParser
-from utils.pictures.figures import Picture, colourise, confusion_picture, fit, grid, legend, save_picture, stack
+from utils.metrics import ConfusionMatrix
+from utils.pictures.figures import Picture, confusion_picture, save_picture
 
-EXAMPLES = 10
+SHOWN_PROBLEMS = 20
+_OF_NETWORKS = (
+    *("input_size", "scales", "mirror", "batch_size", "device", "amp"),
+    *("save_predictions", "mask_format"),
+)
+"""Options that mean nothing where class maps are given."""
 
 
 def parse_options(description: str, scales: Sequence[float], arguments: list[str] | None) -> argparse.Namespace:
@@ -44,7 +57,15 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add = parser.add_argument
     add("--data-dir", required=True, help="the dataset's folder")
     add("--dataset", help="its name, where neither the folder nor the snapshot tells")
-    add("--checkpoint", "--restore-from", required=True, metavar="FILE", help="a snapshot, or the published weights")
+    judged = parser.add_mutually_exclusive_group(required=True)
+    judged.add_argument("--checkpoint", "--restore-from", metavar="FILE", help="a snapshot, or the published weights")
+    judged.add_argument(
+        "--predictions",
+        metavar="DIR",
+        help="class maps of any parser, DIR/ID.png or DIR/masks/ID.png: PNGs of the labels' sizes that store classes "
+        "as the labels do; no network is built",
+    )
+    add("--map", metavar="FILE.json", help="which classes those of --predictions stand for, where they are others")
     add("--split", choices=("val", "train"), default="val")
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the snapshot's; 473,473 without one)")
     add("--scales", type=scales_option, default=tuple(scales), metavar="S,S...", help="of the crop, averaged")
@@ -61,18 +82,27 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add_mask_format(parser)
     add("--confusion-picture", metavar="FILE.png", help="draw the confusion matrix")
     add("--examples", metavar="FILE.png", help=f"draw {EXAMPLES} photographs with label and prediction")
-    return cli.parse_options(parser, arguments)
+    options = cli.parse_options(parser, arguments)
+    if options.map and not options.predictions:
+        parser.error("--map is for --predictions")
+    unused = [name for name in _OF_NETWORKS if getattr(options, name) != parser.get_default(name)]
+    if options.predictions and unused:
+        parser.error(f"--{unused[0].replace('_', '-')} is for a network; --predictions are taken as they are")
+    return options
 
 
 def run(description: str, scales: Sequence[float], arguments: list[str] | None = None) -> int:
     """Evaluate by the command line; return the exit status."""
     options = parse_options(description, scales, arguments)
 
-    def work() -> None:
+    def work() -> int:
+        if options.predictions:
+            return score_and_report(options)
         try:
             evaluate_and_report(options, start_processes(options.device))
         finally:
             stop_processes()
+        return DONE
 
     advice = f"choose a --batch-size below {options.batch_size}, or fewer --scales"
     return run_command(Path(sys.argv[0]).name, work, out_of_memory=advice)
@@ -110,15 +140,61 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     if not processes.is_main:
         return
     report = evaluation_report(evaluation, dataset.class_names, scales=options.scales, mirror=options.mirror)
+    human_parser = HumanParser(engine, dataset, loaded.model.input_size)
+
+    def predict(sample: Sample, photograph: Picture) -> NDArray[np.uint8]:
+        return human_parser.predict(photograph, scales=options.scales, mirror=options.mirror)
+
+    write_report(options, report, evaluation.confusion, dataset, samples, predict)
+
+
+def score_and_report(options: argparse.Namespace) -> int:
+    """Score class maps in a folder, print, and write what was asked for; return the exit status."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise CommandError("--predictions are scored by one process; start evaluate.py without torchrun")
+    dataset = load_description(options.data_dir, options.dataset)
+    samples = list_samples(options.data_dir, dataset, options.split)
+    maps = MapFolder(Path(options.predictions), samples)
+    classes = read_correspondence(Path(options.map), dataset) if options.map else same_classes(maps.stored_as(dataset))
+    workers = default_workers() if options.num_workers is None else max(1, options.num_workers)
+    score = score_folder(maps, samples, dataset, classes, workers=workers)
+    report = folder_report(score, dataset.class_names, folder=options.predictions, table=options.map)
+
+    def prediction(sample: Sample, photograph: Picture) -> NDArray[np.uint8]:
+        size = photograph.shape[:2]
+        try:
+            return read_map(maps, sample, classes, size)
+        except DatasetError:  # it is among the problems
+            return np.full(size, IGNORE_LABEL, dtype=np.uint8)
+
+    write_report(options, report, score.confusion, dataset, samples, prediction)
+    if not score.problems:
+        return DONE
+    count = len(score.problems)
+    print(f"{count} of {score.images} class maps cannot be used, and count as wrong everywhere:", file=sys.stderr)
+    for problem in score.problems[:SHOWN_PROBLEMS]:
+        print(printable(f"  {problem.reason}"), file=sys.stderr)
+    if count > SHOWN_PROBLEMS:
+        print(f"  ... and {count - SHOWN_PROBLEMS} more; --report FILE.json has them all", file=sys.stderr)
+    return NOT_ALL_WELL
+
+
+def write_report(
+    options: argparse.Namespace,
+    report: dict[str, Any],
+    confusion: ConfusionMatrix,
+    dataset: DatasetDescription,
+    samples: Sequence[Sample],
+    predict: Predict,
+) -> None:
+    """Print a report, and write the files that were asked for; `predict` gives the class maps of examples."""
     print(format_report(report), flush=True)
     if options.report:
         write_json(options.report, report)
     if options.examples:
-        human_parser = HumanParser(engine, dataset, loaded.model.input_size)
-        picture = examples_picture(human_parser, samples, scales=options.scales, mirror=options.mirror)
-        save_picture(picture, options.examples)
+        save_picture(examples_picture(predict, samples, dataset), options.examples)
     if options.confusion_picture:
-        save_picture(confusion_picture(evaluation.confusion.matrix, dataset.class_names), options.confusion_picture)
+        save_picture(confusion_picture(confusion.matrix, dataset.class_names), options.confusion_picture)
 
 
 def save_to(folder: str, dataset: DatasetDescription, mask_format: str = "palette") -> PredictionSink:
@@ -132,30 +208,3 @@ def save_to(folder: str, dataset: DatasetDescription, mask_format: str = "palett
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     return save
-
-
-def examples_picture(
-    parser: HumanParser, samples: Sequence[Sample], *, scales: Sequence[float], mirror: bool
-) -> Picture:
-    """Draw ten of the samples, evenly spaced over the set: photograph, label, prediction, and the legend."""
-    count = min(EXAMPLES, len(samples))
-    chosen = [samples[i * len(samples) // count] for i in range(count)]
-    dataset, colours, cell = parser.description, parser.palette, (220, 150)
-    rows: list[list[Picture]] = []
-    for i, sample in enumerate(chosen):
-        image, label = read_sample(sample, dataset)
-        photograph = np.ascontiguousarray(image[..., ::-1])
-        prediction = parser.predict(photograph, scales=scales, mirror=mirror)
-        row = [
-            fit(photograph, cell),
-            fit(colourise(label, colours), cell, smooth=False),
-            fit(colourise(prediction, colours), cell, smooth=False),
-        ]
-        if i % 2:  # two samples side by side
-            rows[-1] += row
-        else:
-            rows.append(row)
-    rows[-1] += [np.full((*cell, 3), 255, dtype=np.uint8)] * (len(rows[0]) - len(rows[-1]))
-    captions = ("photograph", "label", "prediction") * (len(rows[0]) // 3)
-    table = grid(rows, captions)
-    return stack([table, legend(dataset.class_names, colours, table.shape[1])])

@@ -127,6 +127,16 @@ def scored(crops: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8
     )
 
 
+def test_saved_predictions_are_scored_as_the_evaluation_scored_them_by_the_exact_centre(
+    evaluate: Evaluate, people: Path, tmp_path: Path
+) -> None:
+    exact = evaluate("--save-predictions", str(tmp_path / "maps"))["exact_centre"]
+    arguments = ["--data-dir", str(people), "--predictions", str(tmp_path / "maps")]
+    assert run("test", (1.0,), [*arguments, "--report", str(tmp_path / "scored.json")]) == 0
+    scored = json.loads((tmp_path / "scored.json").read_text())
+    assert {name: scored[name] for name in exact} == exact
+
+
 def test_the_mean_iou_is_of_the_published_mapping_and_beside_it_stands_the_exact_one(tmp_path: Path) -> None:
     """Recorded predictions, with what either mapping makes of them as the labels."""
     recorded = load("mapback")

@@ -1,0 +1,134 @@
+"""Which classes of a dataset the values of class maps stand for: the same ones, or those that a table says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset import IGNORE_LABEL
+from dataset.descriptions import BUILT_IN, DatasetDescription
+from dataset.files import parse_json, read_text
+from dataset.layouts import DatasetError
+from dataset.reading import read_label
+
+_KEYS = ("predictions", "map", "others")
+
+
+class Correspondence(NamedTuple):
+    """From the stored values of class maps to the classes of a dataset."""
+
+    maps: DatasetDescription
+    """How the class maps store the classes that they tell apart."""
+    table: NDArray[np.uint8]
+    """(256,): of each of these the dataset's class; 255 for none, as for their own ignored pixels."""
+
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """Return a class map (H, W) in the dataset's classes, 255 where it has none of them.
+
+        Raises DatasetError for files that are no label PNG, and for values that are no class of the maps.
+        """
+        return self.table[read_label(path, self.maps)]
+
+
+def same_classes(maps: DatasetDescription) -> Correspondence:
+    """Return the correspondence of class maps that have the dataset's own classes."""
+    return Correspondence(maps, np.arange(256, dtype=np.uint8))
+
+
+def read_correspondence(path: Path, dataset: DatasetDescription) -> Correspondence:
+    """Return the correspondence in a JSON file, an object with one or more of these keys:
+
+    predictions: the classes of the maps in the order of their values: their names, or the name of a built-in dataset.
+        Without it they have no names.
+    map: {a class of the maps, by name or value: a class of the dataset by name, or null for none of them}. A class
+        that is not there stands for the dataset's class of the same name.
+    others: what the rest stands for, likewise; null without it.
+
+    Pixels of the value 255, and those that stand for no class, have no class: the label's is not found there. Raises
+    DatasetError, which names the file, where it says something else.
+    """
+    try:
+        values = parse_json(read_text(path))
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(values, dict) or not values or not values.keys() <= set(_KEYS):
+        raise DatasetError(
+            f'{path}: must hold a JSON object with predictions, map or others, such as {{"predictions": "atr", '
+            f'"map": {{"Bag": "Background"}}}}, not {shortened(values)}'
+        )
+    maps = _classes_of_maps(values.get("predictions"), path)
+    others = _target(values.get("others"), dataset, f"{path}: others")
+    table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
+    for index, name in enumerate(maps.class_names):
+        table[index] = dataset.class_names.index(name) if name in dataset.class_names else others
+    named = _named_targets(values.get("map", {}), maps.class_names, dataset, path)
+    table[list(named)] = list(named.values())
+    return Correspondence(maps, table)
+
+
+def _classes_of_maps(classes: Any, path: Path) -> DatasetDescription:
+    """Return how maps store the classes that the key "predictions" names; in any case class 0 as 0, and so on."""
+    if isinstance(classes, str) and classes in BUILT_IN:
+        names = BUILT_IN[classes].class_names
+    elif classes is None:
+        names = tuple(str(value) for value in range(IGNORE_LABEL))
+    elif _are_names(classes):
+        names = tuple(classes)
+    else:
+        raise DatasetError(
+            f"{path}: predictions must be a list of 1 to {IGNORE_LABEL} different class names in the order of the "
+            f"maps' values, or one of {', '.join(BUILT_IN)}, not {shortened(classes)}"
+        )
+    return DatasetDescription(name="the predictions", class_names=names)
+
+
+def _are_names(classes: Any) -> bool:
+    return (
+        isinstance(classes, list)
+        and all(isinstance(name, str) for name in classes)
+        and 1 <= len(classes) == len(set(classes)) <= IGNORE_LABEL
+    )
+
+
+def _named_targets(
+    named: Any, class_names: Sequence[str], dataset: DatasetDescription, path: Path
+) -> Mapping[int, int]:
+    """Return the dataset's class of each class that the key "map" names, by index."""
+    if not isinstance(named, dict):
+        raise DatasetError(f"{path}: map must be an object of classes, not {shortened(named)}")
+    targets: dict[int, int] = {}
+    for source, target in named.items():
+        if source in class_names:
+            index = class_names.index(source)
+        elif source.isascii() and source.isdigit() and int(source) < len(class_names):
+            index = int(source)
+        else:
+            raise DatasetError(
+                f"{path}: map has {shortened(source)}, which is none of the {len(class_names)} classes of the "
+                f"predictions ({_listed(class_names)}); their names are those of the key predictions"
+            )
+        if index in targets:
+            raise DatasetError(f"{path}: map has the class {class_names[index]!r} twice, by its name and by its value")
+        targets[index] = _target(target, dataset, f"{path}: map, at {shortened(source)},")
+    return targets
+
+
+def _target(name: Any, dataset: DatasetDescription, where: str) -> int:
+    """Return the index of a class of the dataset, by its name; 255 for None."""
+    if name is None:
+        return IGNORE_LABEL
+    if not isinstance(name, str) or name not in dataset.class_names:
+        raise DatasetError(
+            f"{where} has {shortened(name)}, which is no class of {dataset.name} ({_listed(dataset.class_names)}); "
+            "null stands for none of them"
+        )
+    return dataset.class_names.index(name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:25]) + (", ..." if len(names) > 25 else "")
