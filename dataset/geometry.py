@@ -95,6 +95,17 @@ def fit_matrix(
     return affine_matrix(crop_box(picture_size, crop_size), crop_size, inverse=inverse)
 
 
+def fit_positions(
+    picture_size: tuple[int, int], crop_size: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where `fit_to_crop` puts a picture's rows (H,) and columns (W,): at which rows and columns of the crop."""
+    matrix = fit_matrix(picture_size, crop_size)
+    return (
+        matrix[1, 1] * np.arange(picture_size[0]) + matrix[1, 2],
+        matrix[0, 0] * np.arange(picture_size[1]) + matrix[0, 2],
+    )
+
+
 def back_to_picture(
     classes: NDArray[np.uint8], picture_size: tuple[int, int], *, whole_pixel_centre: bool = False
 ) -> NDArray[np.uint8]:

@@ -2,8 +2,9 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from modules.layers import resize
 from utils.inference.engines import Engine
 
 MULTI_SCALES = (0.75, 1.0, 1.25)
+R = TypeVar("R")
 
 
 def fused_logits(
@@ -76,16 +78,27 @@ class CropParser:
         self.flip_pairs = tuple(flip_pairs)
         self.cores = cores or available_cores()
 
+    def each(self, images: Tensor, finish: Callable[[int, Tensor], R]) -> list[R]:
+        """Return finish(i, logits) for each of the BGR crops (N, 3, h, w) uint8: its fused logits (K, h, w) float32.
+
+        On the CPU in the thread that parsed the crop, so that only as many logits are held as there are cores.
+        """
+        if self.device.type == "cpu":
+            with one_core_each(max(1, min(self.cores, len(images)))) as pool:
+                crops = enumerate(images.split(1))
+                return list(pool.map(lambda crop: finish(crop[0], self._forward(crop[1])[0]), crops))
+        return [finish(index, logits) for index, logits in enumerate(self.logits(images))]
+
     def logits(self, images: Tensor) -> Tensor:
         """Map BGR crops (N, 3, h, w) uint8 to fused logits (N, K, h, w) float32 on the device."""
         if self.device.type == "cpu":
-            return torch.cat(self._one_by_one(images))
+            return torch.stack(self.each(images, lambda _, logits: logits))
         return self._forward(images.to(self.device, non_blocking=True))
 
     def classes(self, images: Tensor) -> Tensor:
         """Map BGR crops (N, 3, h, w) uint8 to class maps (N, h, w) uint8 on the device."""
         if self.device.type == "cpu":
-            return torch.cat([logits.argmax(dim=1) for logits in self._one_by_one(images)]).to(torch.uint8)
+            return torch.stack(self.each(images, lambda _, logits: logits.argmax(dim=0).to(torch.uint8)))
         return self.logits(images).argmax(dim=1).to(torch.uint8)
 
     @torch.inference_mode()
@@ -93,10 +106,6 @@ class CropParser:
         return fused_logits(
             self.engine, normalise(images), scales=self.scales, mirror=self.mirror, flip_pairs=self.flip_pairs
         )
-
-    def _one_by_one(self, images: Tensor) -> list[Tensor]:
-        with one_core_each(min(self.cores, len(images))) as pool:
-            return list(pool.map(self._forward, images.split(1)))
 
 
 @contextlib.contextmanager

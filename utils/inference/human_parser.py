@@ -3,12 +3,14 @@
 import itertools
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, overload
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from dataset.descriptions import DatasetDescription
 from dataset.options import checked
@@ -16,10 +18,19 @@ from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.snapshots import load_model
 from utils.cli import IMAGES_AT_ONCE, checked_scales
 from utils.device import AMP_DTYPES, check_amp, choose_device
-from utils.inference.batches import ClassMap, CropBatch, LogitsSize, Prediction, crop_batch, picture_predictions
+from utils.inference.batches import CropBatch, crop_batches
+from utils.inference.canvas import Canvas, ClassMap, Part, Prediction, crop_part
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import Engine, OnnxEngine, TorchEngine
 from utils.inference.inputs import Boxes, PictureLike
+from utils.inference.options import (
+    Borders,
+    LogitsSize,
+    MapOptions,
+    PredictOptions,
+    Wanted,
+    wanted_results,
+)
 
 T = TypeVar("T")
 
@@ -104,28 +115,28 @@ class HumanParser:
         engine = OnnxEngine(path)
         return cls(engine, engine.description, engine.input_size)
 
-    @overload  # a str is a sequence of str as well, but taken for a path first
+    @overload  # a str is a sequence of str as well, but taken for a path first; and see the next
     def predict(  # type: ignore[overload-overlap]
         self,
         images: PictureLike,
         *,
-        scales: Sequence[float] = ...,
-        mirror: bool = ...,
-        batch_size: int = ...,
         person_boxes: Boxes | None = ...,
+        return_people: Literal[False] = ...,
         return_logits: None = ...,
+        alpha_of: None = ...,
+        **options: Unpack[MapOptions],
     ) -> ClassMap: ...
 
-    @overload  # a str is a sequence of str as well, but taken for a path first
+    @overload
     def predict(  # type: ignore[overload-overlap]
         self,
         images: PictureLike,
         *,
-        scales: Sequence[float] = ...,
-        mirror: bool = ...,
-        batch_size: int = ...,
-        person_boxes: None = ...,
-        return_logits: LogitsSize,
+        person_boxes: Boxes | None = ...,
+        return_people: bool = ...,
+        return_logits: LogitsSize | None = ...,
+        alpha_of: Sequence[int] | None = ...,
+        **options: Unpack[MapOptions],
     ) -> Prediction: ...
 
     @overload
@@ -133,11 +144,11 @@ class HumanParser:
         self,
         images: Sequence[PictureLike],
         *,
-        scales: Sequence[float] = ...,
-        mirror: bool = ...,
-        batch_size: int = ...,
         person_boxes: Sequence[Boxes | None] | None = ...,
+        return_people: Literal[False] = ...,
         return_logits: None = ...,
+        alpha_of: None = ...,
+        **options: Unpack[MapOptions],
     ) -> list[ClassMap]: ...
 
     @overload
@@ -145,39 +156,46 @@ class HumanParser:
         self,
         images: Sequence[PictureLike],
         *,
-        scales: Sequence[float] = ...,
-        mirror: bool = ...,
-        batch_size: int = ...,
-        person_boxes: None = ...,
-        return_logits: LogitsSize,
+        person_boxes: Sequence[Boxes | None] | None = ...,
+        return_people: bool = ...,
+        return_logits: LogitsSize | None = ...,
+        alpha_of: Sequence[int] | None = ...,
+        **options: Unpack[MapOptions],
     ) -> list[Prediction]: ...
 
     def predict(
         self,
         images: PictureLike | Sequence[PictureLike],
         *,
-        scales: Sequence[float] = (1.0,),
-        mirror: bool = True,
-        batch_size: int = 8,
         person_boxes: Boxes | Sequence[Boxes | None] | None = None,
-        return_logits: LogitsSize | None = None,
+        return_people: bool = False,
+        **options: Unpack[PredictOptions],
     ) -> ClassMap | Prediction | list[ClassMap] | list[Prediction]:
         """Return the class map (H, W) uint8 of a picture at its own size, or a list of them for a list or tuple.
 
+        With `return_people`, `return_logits` or `alpha_of` it is a `Prediction` with these and the class map.
+
         Args:
-            scales: of the crop, averaged; (0.75, 1, 1.25) is the published multi-scale protocol.
-            mirror: average with the mirror image.
-            batch_size: crops that go through the network together.
+            scales: of the crop, averaged; default (1.0,), and (0.75, 1, 1.25) is the published multi-scale protocol.
+            mirror: average with the mirror image; default True.
+            batch_size: crops that go through the network together; default 8.
+            borders: "smooth" (default) interpolates the crop's logits bilinearly to the picture's pixels, of which each
+                gets its best class; "published" gives each the class of the nearest pixel of the crop, as the
+                evaluation does.
             person_boxes: for one picture a list of boxes (x0, y0, x1, y1) in pixels of the upright picture, x1 and y1
                 being the first column and row outside; for a list of pictures a list of such lists, with None for a
                 picture to be parsed whole. What a box cuts out (rounded outwards to whole pixels) is parsed as if it
-                were a picture of its own, and its classes are pasted in the order of the boxes: later ones cover
-                earlier ones, background covers nothing. What no box claims is background (255 if there is no such
-                class).
+                were a picture of its own. Where several claim a pixel, whatever the order of the boxes, the one whose
+                class's logit exceeds the background's by the most gets it (the second best class's, if there is no
+                background class); background claims nothing. What no box claims is background (255 if there is no
+                such class).
+            return_people: return a `Prediction`, whose `people` say which box each pixel was given to.
             return_logits: return a `Prediction` with the logits, averaged over scales and mirror, float16: "network"
-                gives those of the crop, (K, h, w), of which the class map is the argmax, warped back nearest;
-                "picture" gives them warped back to the picture linearly, (K, H, W), whose argmax may differ from the
-                class map along the borders of classes. Not together with person_boxes.
+                gives those of the crop, (K, h, w); "picture" gives them warped back to the picture linearly,
+                (K, H, W), whose argmax is the class map with smooth borders but for rounding. Not together with
+                person_boxes.
+            alpha_of: class indices; return a `Prediction` whose `alpha` says how much of each pixel belongs to them:
+                the softmax where they meet others, all or nothing away from there.
 
         Raises ValueError for what is no picture, no box or no scale; DatasetError, one of them, for unreadable files.
         """
@@ -188,17 +206,8 @@ class HumanParser:
             raise ValueError(
                 f"{len(pictures)} pictures came with {len(boxes)} lists of person_boxes; give one list for each picture"
             )
-        predictions = list(
-            self.predict_iter(
-                pictures,
-                scales=scales,
-                mirror=mirror,
-                batch_size=batch_size,
-                person_boxes=boxes,
-                return_logits=return_logits,
-            )
-        )
-        if return_logits is not None:
+        predictions = list(self.predict_iter(pictures, person_boxes=boxes, **options))
+        if return_people or options.get("return_logits") is not None or options.get("alpha_of") is not None:
             return predictions[0] if single else predictions
         maps = [prediction.classes for prediction in predictions]
         return maps[0] if single else maps
@@ -207,11 +216,8 @@ class HumanParser:
         self,
         images: Iterable[PictureLike],
         *,
-        scales: Sequence[float] = (1.0,),
-        mirror: bool = True,
-        batch_size: int = 8,
         person_boxes: Iterable[Boxes | None] | None = None,
-        return_logits: LogitsSize | None = None,
+        **options: Unpack[PredictOptions],
     ) -> Iterator[Prediction]:
         """Yield the predictions of any number of pictures in their order; see `predict`.
 
@@ -220,13 +226,7 @@ class HumanParser:
         """
         boxes = itertools.repeat(None) if person_boxes is None else person_boxes
         pairs = zip(images, boxes, strict=person_boxes is not None)
-        predictions = self.predict_items(
-            ((None, image, person) for image, person in pairs),
-            scales=scales,
-            mirror=mirror,
-            batch_size=batch_size,
-            return_logits=return_logits,
-        )
+        predictions = self.predict_items(((None, image, person) for image, person in pairs), **options)
         return (prediction for _, prediction in predictions)
 
     def predict_items(
@@ -236,7 +236,9 @@ class HumanParser:
         scales: Sequence[float] = (1.0,),
         mirror: bool = True,
         batch_size: int = 8,
+        borders: Borders = "smooth",
         return_logits: LogitsSize | None = None,
+        alpha_of: Sequence[int] | None = None,
     ) -> Iterator[tuple[T, Prediction]]:
         """Do what `predict_iter` does, and yield with each prediction what its picture came with.
 
@@ -245,40 +247,43 @@ class HumanParser:
         """
         scales = checked("scales", checked_scales, scales)
         batch_size = checked("batch_size", IMAGES_AT_ONCE, batch_size)
-        if return_logits not in (None, *get_args(LogitsSize)):
-            raise ValueError(f"return_logits is {return_logits!r}; it must be 'network', 'picture' or None")
+        wanted = wanted_results(self.description, borders, return_logits, alpha_of)
         crop_parser = CropParser(self._engine, scales=scales, mirror=mirror, flip_pairs=self.flip_pairs)
-        return self._predict_batches(crop_parser, iter(items), batch_size, return_logits)
+        checked = map(_without_boxes, items) if return_logits else iter(items)
+        return self._predict_batches(crop_parser, crop_batches(checked, self.input_size, batch_size, wanted), wanted)
 
     def _predict_batches(
-        self,
-        crop_parser: CropParser,
-        items: Iterator[tuple[T, PictureLike, Boxes | None]],
-        batch_size: int,
-        return_logits: LogitsSize | None,
+        self, crop_parser: CropParser, batches: Iterable[CropBatch[T]], wanted: Wanted
     ) -> Iterator[tuple[T, Prediction]]:
-        waiting: tuple[CropBatch[T], Tensor, Tensor | None] | None = None
-        while chosen := list(itertools.islice(items, batch_size)):
-            if return_logits and any(boxes is not None for _, _, boxes in chosen):
-                raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
-            batch = crop_batch(chosen, self.input_size)
-            del chosen
-            result = self._run(crop_parser, batch.crops.split(batch_size), with_logits=return_logits is not None)
+        """Yield what the pictures came with, and their predictions, as soon as all of their crops are parsed."""
+        unfinished: deque[Canvas[T]] = deque()
+        waiting: list[tuple[Canvas[T], int, Part]] = []
+        for batch in itertools.chain(batches, [None]):
+            parts = [] if batch is None else self._run(crop_parser, batch, wanted)
             # A GPU is now at work on this batch, while the previous one is finished here and the next one prepared.
-            if waiting is not None:
-                yield from picture_predictions(*waiting, return_logits, self.description.background)
-            waiting = (batch, *result)
-        if waiting is not None:
-            yield from picture_predictions(*waiting, return_logits, self.description.background)
+            for canvas, number, part in waiting:
+                canvas.paint(number, part)
+            while unfinished and unfinished[0].missing == 0:
+                canvas = unfinished.popleft()
+                yield canvas.item, canvas.prediction()
+            if batch is not None:
+                waiting = [(*place, part) for place, part in zip(batch.places, parts, strict=True)]
+                unfinished += batch.canvases
 
-    def _run(
-        self, crop_parser: CropParser, crops: Sequence[Tensor], *, with_logits: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return class maps (n, h, w) uint8 and, if wanted, logits (n, K, h, w) float32, both on the device."""
-        if len(crops[0]) == 0:  # no boxes in any picture of the batch
-            return torch.empty((0, *self.input_size), dtype=torch.uint8), None
+    def _run(self, crop_parser: CropParser, batch: CropBatch[T], wanted: Wanted) -> list[Part]:
+        """Return what becomes of each crop of a batch."""
+        if not batch.places:  # no boxes in any picture
+            return []
+
+        def finish(index: int, logits: Tensor) -> Part:
+            canvas, number = batch.places[index]
+            return crop_part(logits, canvas.regions[number].size, canvas.overlaps[number], wanted)
+
         with self._lock:
-            if not with_logits:
-                return torch.cat([crop_parser.classes(part) for part in crops]), None
-            logits = torch.cat([crop_parser.logits(part) for part in crops])
-        return logits.argmax(dim=1).to(torch.uint8), logits
+            return crop_parser.each(batch.crops, finish)
+
+
+def _without_boxes(item: tuple[T, PictureLike, Boxes | None]) -> tuple[T, PictureLike, Boxes | None]:
+    if item[2] is not None:
+        raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
+    return item

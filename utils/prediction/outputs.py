@@ -15,7 +15,7 @@ from PIL import Image
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_matrix
 from utils.files import json_bytes, whole_file
-from utils.inference.batches import Prediction
+from utils.inference.canvas import Prediction
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import cutout_picture, overlay_picture, side_by_side_picture
 from utils.prediction.record import Options

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.background import WorkBehind, run_ahead
-from utils.inference.batches import LogitsSize, Prediction
+from utils.inference.canvas import Prediction
 from utils.inference.human_parser import HumanParser
 from utils.inference.inputs import Boxes, pixel_regions, rgb_picture
+from utils.inference.options import LogitsSize
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import overlay_picture, side_by_side_picture
 from utils.prediction.inputs import Source

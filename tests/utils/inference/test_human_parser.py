@@ -66,7 +66,7 @@ def test_predictions_are_the_evaluations(
         num_workers=0,
         on_prediction=lambda sample, classes: expected.update({sample.id: classes}),
     )
-    predictions = parser.predict(files, scales=scales, mirror=mirror, batch_size=batch_size)
+    predictions = parser.predict(files, scales=scales, mirror=mirror, batch_size=batch_size, borders="published")
     assert len(np.unique(predictions[0])) > 2
     for path, prediction in zip(files, predictions, strict=True):
         assert prediction.dtype == np.uint8
@@ -168,30 +168,14 @@ def test_any_size_is_parsed(parser: HumanParser, size: tuple[int, int]) -> None:
         ({"scales": (1, 0)}, "scales"),
         ({"batch_size": 0}, "batch_size"),
         ({"return_logits": "both"}, "return_logits"),
+        ({"borders": "jagged"}, "borders"),
+        ({"alpha_of": [3, 20]}, "alpha_of has 20; the class indices are 0 to 19"),
         ({"return_logits": "network", "person_boxes": [(0, 0, 5, 5)]}, "not both"),
     ],
 )
 def test_impossible_options_are_refused(parser: HumanParser, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parser.predict(np.zeros((8, 8, 3), np.uint8), **options)
-
-
-def test_boxes_are_parsed_like_pictures_and_pasted_in_order(
-    parser: HumanParser, people: list[NDArray[np.uint8]]
-) -> None:
-    picture = people[2]  # 96 x 160
-    classes = parser.predict(picture, person_boxes=[(10, 5, 90, 80), (60.5, 20.2, 139.1, 96)])
-    first, second = parser.predict(picture[5:80, 10:90]), parser.predict(picture[20:96, 60:140])
-    expected = np.zeros((96, 160), np.uint8)
-    expected[5:80, 10:90] = first
-    for y, x in np.ndindex(second.shape):  # later boxes cover earlier ones, background covers nothing
-        if second[y, x] != 0:
-            expected[20 + y, 60 + x] = second[y, x]
-    assert (second[:, :30] == 0).any()
-    assert (second[:, :30] != 0).any()
-    np.testing.assert_array_equal(classes, expected)
-    swapped = parser.predict(picture, person_boxes=np.array([(60, 20, 140, 96), (10, 5, 90, 80)]))
-    assert (swapped != classes).any()
 
 
 def test_boxes_of_several_pictures(parser: HumanParser, people: list[NDArray[np.uint8]]) -> None:
@@ -225,11 +209,12 @@ def test_without_a_background_class_the_rest_is_ignore(people: list[NDArray[np.u
 
 
 def test_network_logits_belong_to_the_class_map(parser: HumanParser, people: list[NDArray[np.uint8]]) -> None:
-    for picture, result in zip(people, parser.predict(people, return_logits="network"), strict=True):
+    results = parser.predict(people, return_logits="network", borders="published")
+    for picture, result in zip(people, results, strict=True):
         assert result.logits is not None
         assert result.logits.shape == (20, *CROP)
         assert result.logits.dtype == np.float16
-        np.testing.assert_array_equal(result.classes, parser.predict(picture))
+        np.testing.assert_array_equal(result.classes, parser.predict(picture, borders="published"))
         inverse = affine_matrix(crop_box(picture.shape[:2], CROP), CROP, inverse=True)
         warped = warp_back(result.logits.argmax(0).astype(np.uint8), inverse, picture.shape[:2])
         assert (warped != result.classes).mean() < 0.01  # float16 makes a few ties

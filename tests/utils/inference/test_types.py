@@ -10,7 +10,7 @@ from typing_extensions import assert_type
 
 from tests.support.tiny_parser import CROP, tiny_parser
 from utils.inference import HumanParser
-from utils.inference.batches import Prediction
+from utils.inference.canvas import Prediction
 
 ClassMap = NDArray[np.uint8]
 
