@@ -79,10 +79,20 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--keep", nargs="+", metavar="CLASS",
         help="classes that stay in the cut-out, by name or index (default: all but the background)",
     )  # fmt: skip
+    add(
+        "--alpha", choices=("soft", "hard"), default="soft",
+        help="of cut-outs. soft: across a border it follows the network's softmax; hard: all or nothing, as the class "
+        "map says (default: soft)",
+    )  # fmt: skip
     add("--json", action="store_true", help="area share and bounding box of each class")
     add(
         "--logits", nargs="?", const="network", choices=("network", "picture"),
         help="float16 logits of the network's crop (if no value is given: small, exact) or at the picture's size",
+    )  # fmt: skip
+    add(
+        "--borders", choices=("smooth", "published"), default="smooth",
+        help="smooth: the class of each pixel is the best one of the interpolated logits; published: that of the "
+        "nearest pixel of the network's crop, as in the evaluation, coarse in large pictures (default: smooth)",
     )  # fmt: skip
     add("--frames", action="store_true", help="of videos: masks, and what else is wanted, of every single frame")
     group = parser.add_argument_group("network")
@@ -129,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
         scales=options.scales,
         mirror=options.mirror,
         amp=options.amp,
+        borders=options.borders,
     )
     jobs = []
     for source in found.sources:
@@ -146,7 +157,10 @@ def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOu
     kinds = ("masks", *(kind for kind in SUFFIXES if kind != "masks" and getattr(options, kind)))
     own_options: dict[str, Options] = {
         "masks": {"mask-format": options.mask_format},
-        "cutout": {"keep": options.keep and sorted({name.casefold() for name in options.keep})},
+        "cutout": {
+            "keep": options.keep and sorted({name.casefold() for name in options.keep}),
+            "alpha": options.alpha,
+        },
         "logits": {"logits": options.logits},
     }
     outputs = PictureOutputs(options.output, kinds, own_options)
@@ -171,7 +185,9 @@ def parse(
         scales=options.scales,
         mirror=options.mirror,
         batch_size=options.batch_size,
+        borders=options.borders,
         return_logits=options.logits,
+        alpha_of=keep if options.cutout and options.alpha == "soft" else None,
         workers=max(2, default_workers(sharing=2)),
     )
     for reason, jobs in plan.reasons.items():

@@ -249,8 +249,8 @@ class HumanParser:
         batch_size = checked("batch_size", IMAGES_AT_ONCE, batch_size)
         wanted = wanted_results(self.description, borders, return_logits, alpha_of)
         crop_parser = CropParser(self._engine, scales=scales, mirror=mirror, flip_pairs=self.flip_pairs)
-        checked = map(_without_boxes, items) if return_logits else iter(items)
-        return self._predict_batches(crop_parser, crop_batches(checked, self.input_size, batch_size, wanted), wanted)
+        plain = map(_without_boxes, items) if return_logits else iter(items)
+        return self._predict_batches(crop_parser, crop_batches(plain, self.input_size, batch_size, wanted), wanted)
 
     def _predict_batches(
         self, crop_parser: CropParser, batches: Iterable[CropBatch[T]], wanted: Wanted

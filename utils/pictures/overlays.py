@@ -40,10 +40,14 @@ def side_by_side_picture(
     return _with_legend(both, _shown(classes, description) if shown is None else shown, description)
 
 
-def cutout_picture(picture: Picture, classes: NDArray[np.uint8], keep: Sequence[int]) -> NDArray[np.uint8]:
-    """Return (H, W, 4) RGBA: the pixels of the classes `keep`, and the rest transparent (and black)."""
-    kept = np.isin(classes, np.asarray(keep, dtype=np.uint8))[..., None]
-    return np.concatenate([picture * kept, kept * np.uint8(255)], axis=2).astype(np.uint8, copy=False)
+def cutout_picture(picture: Picture, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (H, W, 4) RGBA: a picture with its alpha (H, W), 0..255; what is wholly transparent is black."""
+    return np.dstack([picture * (alpha > 0)[..., None], alpha])
+
+
+def hard_alpha(classes: NDArray[np.uint8], keep: Sequence[int]) -> NDArray[np.uint8]:
+    """Return an alpha (H, W) that is 255 where a class map has one of the classes `keep`, and 0 elsewhere."""
+    return np.isin(classes, np.asarray(keep, dtype=np.uint8)).astype(np.uint8) * np.uint8(255)
 
 
 def _shown(classes: NDArray[np.uint8], description: DatasetDescription) -> list[int]:

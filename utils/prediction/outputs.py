@@ -17,7 +17,7 @@ from dataset.geometry import fit_matrix
 from utils.files import json_bytes, whole_file
 from utils.inference.canvas import Prediction
 from utils.pictures.figures import Picture
-from utils.pictures.overlays import cutout_picture, overlay_picture, side_by_side_picture
+from utils.pictures.overlays import cutout_picture, hard_alpha, overlay_picture, side_by_side_picture
 from utils.prediction.record import Options
 
 SUFFIXES = {
@@ -66,7 +66,7 @@ class PictureWriter:
     """Write what is wanted of parsed pictures; each file appears whole or not at all.
 
     Args:
-        keep: class indices that stay in a cut-out.
+        keep: class indices that stay in a cut-out; predictions may have an alpha of theirs.
         mask_format: palette, or index for plain 8-bit gray.
     """
 
@@ -89,13 +89,17 @@ class PictureWriter:
             "masks": lambda file: _save_picture(mask_picture(classes, description, self.mask_format), file),
             "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, description), file),
             "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, description), file),
-            "cutout": lambda file: _save_picture(Image.fromarray(cutout_picture(picture, classes, self.keep)), file),
+            "cutout": lambda file: _save_picture(Image.fromarray(self._cutout(picture, prediction)), file),
             "json": lambda file: file.write(json_bytes(summary(classes, description))),
             "logits": lambda file: _save_logits(prediction, description, file),
         }
         for kind in self.outputs.kinds:
             with whole_file(self.outputs.path(kind, name)) as file:
                 save[kind](file)
+
+    def _cutout(self, picture: Picture, prediction: Prediction) -> NDArray[np.uint8]:
+        alpha = prediction.alpha
+        return cutout_picture(picture, hard_alpha(prediction.classes, self.keep) if alpha is None else alpha)
 
 
 def mask_picture(classes: NDArray[np.uint8], description: DatasetDescription, mask_format: str) -> Image.Image:

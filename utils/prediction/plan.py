@@ -59,6 +59,7 @@ def network_options(
     scales: Sequence[float],
     mirror: bool,
     amp: str | None,
+    borders: str,
 ) -> Options:
     """Return the options that decide about class maps, for `PredictionRecord`; files by their content.
 
@@ -71,6 +72,7 @@ def network_options(
         "scales": list(scales),
         "no-mirror": not mirror,
         "amp": amp or "off",
+        "borders": borders,
     }
 
 

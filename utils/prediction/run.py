@@ -3,18 +3,18 @@
 import errno
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from utils.background import WorkBehind, run_ahead
 from utils.inference.canvas import Prediction
 from utils.inference.human_parser import HumanParser
-from utils.inference.inputs import Boxes, pixel_regions, rgb_picture
-from utils.inference.options import LogitsSize
+from utils.inference.inputs import Boxes, PictureLike, pixel_regions, rgb_picture
+from utils.inference.options import Borders, LogitsSize
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import overlay_picture, side_by_side_picture
 from utils.prediction.inputs import Source
@@ -30,6 +30,7 @@ NAME_ERRORS = (
 )
 """Errors of writing that are about the name of one file; others, such as those of a full disk, concern all."""
 VIDEO_KINDS = {"overlay": overlay_picture, "side_by_side": side_by_side_picture}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,24 @@ class ParseOptions:
     scales: Sequence[float] = (1.0,)
     mirror: bool = True
     batch_size: int = 8
+    borders: Borders = "smooth"
     return_logits: LogitsSize | None = None
+    alpha_of: Sequence[int] | None = None
     workers: int = 2
+
+    def predictions(
+        self, parser: HumanParser, items: Iterable[tuple[T, PictureLike, Boxes | None]]
+    ) -> Iterator[tuple[T, Prediction]]:
+        """Yield what `HumanParser.predict_items` does with these options."""
+        return parser.predict_items(
+            items,
+            scales=self.scales,
+            mirror=self.mirror,
+            batch_size=self.batch_size,
+            borders=self.borders,
+            return_logits=self.return_logits,
+            alpha_of=self.alpha_of,
+        )
 
 
 @dataclass(frozen=True)
@@ -160,13 +177,7 @@ def parse_pictures(
         ) as items,
         WorkBehind(workers=options.workers, depth=2 * options.workers) as behind,
     ):
-        predictions = parser.predict_items(
-            ((item, item.picture, item.job.boxes) for item in readable(items)),
-            scales=options.scales,
-            mirror=options.mirror,
-            batch_size=options.batch_size,
-            return_logits=options.return_logits,
-        )
+        predictions = options.predictions(parser, ((item, item.picture, item.job.boxes) for item in readable(items)))
         for item, prediction in predictions:
             behind.submit(write, item, prediction)
             shown.advance()
@@ -254,13 +265,7 @@ def _parse_frames(
         }
         shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
         behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
-        predictions = parser.predict_items(
-            ((frame, frame, None) for frame in _until_none(frames)),
-            scales=options.scales,
-            mirror=options.mirror,
-            batch_size=options.batch_size,
-            return_logits=options.return_logits,
-        )
+        predictions = options.predictions(parser, ((frame, frame, None) for frame in _until_none(frames)))
         for frame, prediction in predictions:
             behind.submit(write, done, frame, prediction)
             done += 1

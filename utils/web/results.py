@@ -14,7 +14,7 @@ from PIL import Image
 
 from dataset.descriptions import DatasetDescription
 from utils.pictures.figures import Picture
-from utils.pictures.overlays import cutout_picture, overlay_picture
+from utils.pictures.overlays import cutout_picture, hard_alpha, overlay_picture
 from utils.prediction.names import shortened
 from utils.prediction.outputs import palette_picture, summary
 
@@ -85,7 +85,7 @@ def download(
     if kind == "mask":
         palette_picture(parsed.classes, description).save(file, "PNG")
     elif kind == "cutout":
-        Image.fromarray(cutout_picture(parsed.picture, parsed.classes, shown)).save(file, "PNG")
+        Image.fromarray(cutout_picture(parsed.picture, hard_alpha(parsed.classes, shown))).save(file, "PNG")
     else:
         clear = np.uint8(description.background)
         visible = np.where(np.isin(parsed.classes, np.asarray(shown, np.uint8)), parsed.classes, clear)

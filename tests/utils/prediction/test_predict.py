@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import predict
-from dataset.geometry import warp_back
+from dataset.geometry import back_to_picture, fit_matrix, logits_back_to_picture
 from networks import CSENet
 from tests.support.predicting import Run, mask, person, save, written
 from tests.support.tiny_parser import LIP
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 def test_every_output_can_be_read_back(run: Run, parser: HumanParser, tmp_path: Path) -> None:
     picture = person(3, (120, 75))
     save(tmp_path / "photo.png", 3, (120, 75))
-    kinds = ["--overlay", "--side-by-side", "--cutout", "--json", "--logits"]
+    kinds = ["--overlay", "--side-by-side", "--cutout", "--alpha", "hard", "--json", "--logits"]
     assert run("--input", "photo.png", *kinds, "--scales", "0.75,1") == 0
     out = tmp_path / "out"
     assert written(out) == {
@@ -64,8 +64,33 @@ def test_every_output_can_be_read_back(run: Run, parser: HumanParser, tmp_path: 
         assert file["logits"].dtype == np.float16
         assert file["class_names"].tolist() == list(LIP.class_names)
         assert file["picture_size"].tolist() == [120, 75]
-        again = warp_back(file["logits"].argmax(0).astype(np.uint8), file["to_picture"], (120, 75))
+        np.testing.assert_array_equal(file["to_picture"], fit_matrix((120, 75), (97, 73), inverse=True))
+        again = logits_back_to_picture(file["logits"].astype(np.float32), (120, 75)).argmax(axis=0)
     assert (again != classes).mean() < 0.01
+
+
+def test_cutouts_have_a_soft_alpha_unless_a_hard_one_is_wanted(run: Run, parser: HumanParser, tmp_path: Path) -> None:
+    picture = save(tmp_path / "a.png", 3, (120, 75))
+    assert run("--input", "a.png", "--cutout") == 0
+    soft = np.asarray(Image.open(tmp_path / "out/cutout/a.png"))
+    np.testing.assert_array_equal(soft[..., 3], parser.predict(picture, alpha_of=LIP.foreground).alpha)
+    assert len(np.unique(soft[..., 3])) > 20
+    there = soft[..., 3] > 0
+    np.testing.assert_array_equal(soft[..., :3][there], person(3, (120, 75))[there])
+    assert run("--input", "a.png", "--cutout", "--alpha", "hard") == 0
+    hard = np.asarray(Image.open(tmp_path / "out/cutout/a.png"))[..., 3]
+    assert np.unique(hard).tolist() == [0, 255]
+
+
+def test_published_borders_are_those_of_the_evaluation(run: Run, parser: HumanParser, tmp_path: Path) -> None:
+    picture = save(tmp_path / "a.png", 3, (480, 300))
+    for borders in ("smooth", "published"):
+        assert run("--input", "a.png", "--borders", borders) == 0
+        np.testing.assert_array_equal(mask(tmp_path / "out/masks/a.png"), parser.predict(picture, borders=borders))
+    crop = parser.predict(picture, return_logits="network").logits
+    assert crop is not None
+    nearest = back_to_picture(crop.argmax(0).astype(np.uint8), (480, 300))
+    assert (mask(tmp_path / "out/masks/a.png") != nearest).mean() < 0.01  # float16 makes a few ties
 
 
 def test_overlay_and_side_by_side_show_the_classes(run: Run, tmp_path: Path) -> None:
@@ -98,7 +123,8 @@ def test_keep_chooses_the_classes_of_the_cutout(run: Run, tmp_path: Path, capsys
     one, two = present[1], present[2]
     assert run("--input", "a.png", "--cutout", "--keep", LIP.class_names[one].upper(), two) == 0
     alpha = np.asarray(Image.open(tmp_path / "out/cutout/a.png"))[..., 3]
-    np.testing.assert_array_equal(alpha > 0, np.isin(mask(tmp_path / "out/masks/a.png"), (one, two)))
+    clear = np.abs(alpha - 127.5) > 1
+    np.testing.assert_array_equal((alpha > 127)[clear], np.isin(mask(tmp_path / "out/masks/a.png"), (one, two))[clear])
     assert run("--input", "a.png", "--cutout", "--keep", "Hat", "Cape", "--overwrite") == 2
     assert "no class 'Cape'; the classes are 0 Background, 1 Hat" in capsys.readouterr().err
 
