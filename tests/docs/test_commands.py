@@ -35,7 +35,7 @@ from utils.checkpoint.transfer import start_from
 OTHERS = ("ffmpeg", "git", "pip", "source", "sbatch", "tensorboard")
 OTHER_MODULES = ("mypy", "pip", "pytest", "ruff", "venv")
 # Run by tests of their own, or run all tests.
-ELSEWHERE = ("benchmarks/", "./run_tests.sh", ".ci/run", "tests.support.app_screenshot")
+ELSEWHERE = ("benchmarks/", "docs.draw_network", "./run_tests.sh", ".ci/run", "tests.support.app_screenshot")
 # What makes the work small; the last of two options counts.
 SMALLER = {
     "train.py": "--input-size 65,65 --batch-size 2 --epochs 1 --num-workers 0 --device cpu --amp off --val-every 1",
