@@ -31,8 +31,8 @@ results, each kind in a folder of its own, in it the tree of the input:
   cutout/        RGBA PNGs, background or unwanted classes transparent  (--cutout, --keep)
   json/          size, area share and bounding box of each class        (--json)
   logits/        NumPy .npz files                                       (--logits)
-A video becomes a video in overlay/ (and side_by_side/) with its frame rate and without its sound; --frames adds the
-results above for every frame.
+A video becomes an MP4 in overlay/ (and side_by_side/) with the times of its frames and its sound; --frames adds the
+results above for every frame. Videos need PyAV: pip install av
 
 Results that are there already are not made again, so a run that was interrupted goes on when it is started again.
 They are made anew where they belong to another file of the same name, to a picture that was changed since, to another

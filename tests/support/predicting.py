@@ -1,17 +1,17 @@
 """What the tests of predict.py share: drawn pictures and videos to parse, and results read back."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.people import draw_person
+from tests.support.films import RATE, all_frames, write_film
 from tests.support.tiny_parser import LIP
 from utils.prediction.record import RECORD_FILE
-from utils.prediction.video import VideoReader
 
 Run = Callable[..., int]
 """`predict.main` with a tiny network, in a temporary folder, results in `out`: the fixture `run`."""
@@ -40,18 +40,10 @@ def mask(path: Path) -> NDArray[np.uint8]:
         return np.asarray(picture)
 
 
-def make_video(path: Path, frames: int, size: tuple[int, int] = (62, 46), rate: float = 12.5) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
-    writer = cv2.VideoWriter(str(path), code, rate, size[::-1])
-    for number in range(frames):
-        writer.write(draw_person(number, size)[0])
-    writer.release()
-    return path
+def make_video(path: Path, frames: int, size: tuple[int, int] = (62, 46), rate: Fraction = RATE) -> Path:
+    """Write drawn people, MPEG-4 or, in an AVI file, motion JPEG."""
+    return write_film(path, [person(number, size) for number in range(frames)], rate=rate)
 
 
-def frames_of(path: Path) -> tuple[list[NDArray[np.uint8]], float]:
-    with VideoReader(path) as reader:
-        frames = [reader.read() for _ in range(reader.frame_count)]
-        assert reader.read() is None
-        return [frame for frame in frames if frame is not None], reader.frame_rate
+def frames_of(path: Path) -> list[NDArray[np.uint8]]:
+    return [frame.pixels for frame in all_frames(path)]

@@ -21,7 +21,8 @@ from utils.prediction.inputs import Source
 from utils.prediction.names import FRAMES_SUFFIX
 from utils.prediction.outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
 from utils.prediction.record import Fingerprint, Options, PredictionRecord, fingerprint
-from utils.prediction.video import VideoError, VideoReader, VideoWriter, count_frames
+from utils.prediction.video import Frame, VideoError, VideoReader, count_frames
+from utils.prediction.video_writer import write_video
 from utils.progress import Progress
 
 NAME_ERRORS = (
@@ -216,8 +217,8 @@ def parse_video(
 ) -> Failure | None:
     """Parse a video frame by frame, write its results and note what they were made from.
 
-    Returns what is wrong with a video that cannot be read, or not to its end (what was read then counts), and with the
-    names of its results. Raises OSError where results cannot be written whatever their names.
+    Returns what is wrong with a video that cannot be read to its end, of which nothing is kept then, or with the names
+    of its results. Raises OSError where results cannot be written whatever their names.
     """
     source = job.source
     try:
@@ -225,52 +226,58 @@ def parse_video(
     except OSError as error:
         return Failure(source.path, f"{source.path}: cannot be read ({error.strerror})")
     try:
-        record.forget(source.path, job.results)
-        done, promised = _parse_frames(parser, source, outputs, writer, options)
+        with VideoReader(source.path) as reader:
+            record.forget(source.path, job.results)
+            try:
+                done = _parse_frames(parser, source, reader, outputs, writer, options)
+            except VideoError:
+                outputs.remove_frames(source.name, 0)
+                raise
     except VideoError as error:
         return Failure(source.path, str(error))
     except OSError as error:
         return _refused_name(source.path, error)
-    if done == 0:
-        return Failure(source.path, f"{source.path}: no frame of this video can be decoded")
     outputs.remove_frames(source.name, done)
     record.add(source.path, content, job.results, job.options)
-    if done < 0.95 * promised:  # some formats only estimate the count
-        return Failure(source.path, f"{source.path}: ends after {done} of about {promised} frames")
     return None
 
 
 def _parse_frames(
-    parser: HumanParser, source: Source, outputs: VideoOutputs, writer: PictureWriter, options: ParseOptions
-) -> tuple[int, int]:
-    """Parse frames in batches, write videos with their rate; return how many there were, and the header's promise.
+    parser: HumanParser,
+    source: Source,
+    reader: VideoReader,
+    outputs: VideoOutputs,
+    writer: PictureWriter,
+    options: ParseOptions,
+) -> int:
+    """Parse frames in batches, write videos with their times; return how many there were.
 
     `writer` is for single frames.
     """
     shown = parser.description.foreground
 
-    def write(index: int, frame: Picture, prediction: Prediction) -> None:
+    def write(index: int, frame: Frame, prediction: Prediction) -> None:
         for kind, video in videos.items():
-            video.write(VIDEO_KINDS[kind](frame, prediction.classes, parser.description, shown=shown))
+            video.write(
+                VIDEO_KINDS[kind](frame.pixels, prediction.classes, parser.description, shown=shown), frame.time
+            )
         if outputs.each_frame is not None:
-            writer.write(frame_name(source.name, index), frame, prediction)
+            writer.write(frame_name(source.name, index), frame.pixels, prediction)
 
     done = 0
     with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(source.path))
         frames = stack.enter_context(run_ahead(itertools.repeat(reader.read), workers=1, depth=2 * options.batch_size))
         videos = {
-            kind: stack.enter_context(VideoWriter(outputs.path(kind, source.name), reader.frame_rate))
-            for kind in outputs.kinds
+            kind: stack.enter_context(write_video(outputs.path(kind, source.name), reader)) for kind in outputs.kinds
         }
         shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
         behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
-        predictions = options.predictions(parser, ((frame, frame, None) for frame in _until_none(frames)))
+        predictions = options.predictions(parser, ((frame, frame.pixels, None) for frame in _until_none(frames)))
         for frame, prediction in predictions:
             behind.submit(write, done, frame, prediction)
             done += 1
             shown_progress.advance()
-    return done, reader.frame_count
+    return done
 
 
 def frames_folder(video_name: str) -> str:
@@ -283,7 +290,7 @@ def frame_name(video_name: str, index: int) -> str:
     return f"{frames_folder(video_name)}/{index:06d}"
 
 
-def _until_none(frames: Iterator[Picture | None]) -> Iterator[Picture]:
+def _until_none(frames: Iterator[Frame | None]) -> Iterator[Frame]:
     for frame in frames:
         if frame is None:
             return

@@ -214,7 +214,7 @@ def test_another_video_of_the_same_name_is_parsed_anew_with_all_its_frames(
     assert run("--input", "bob", "--frames") == 0
     assert capsys.readouterr().out.count("were made from another file") == 2
     assert written(tmp_path / "out/masks") == {f"clip.frames/{number:06d}.png" for number in range(3)}
-    for number, frame in enumerate(frames_of(clip)[0]):
+    for number, frame in enumerate(frames_of(clip)):
         np.testing.assert_array_equal(mask(tmp_path / f"out/masks/clip.frames/{number:06d}.png"), parser.predict(frame))
     assert run("--input", "bob", "--frames") == 0
     assert "All results (1)" in capsys.readouterr().out

@@ -23,7 +23,7 @@ def test_frames_of_a_video_and_pictures_in_a_folder_of_that_name_never_meet(
     for arguments in (["--input", "in", "--frames"], ["--input", "in/../in", "--frames", "--overwrite"]):
         assert run(*arguments) == 0
         np.testing.assert_array_equal(
-            mask(tmp_path / "out/masks/clip.frames/000000.png"), parser.predict(frames_of(clip)[0][0])
+            mask(tmp_path / "out/masks/clip.frames/000000.png"), parser.predict(frames_of(clip)[0])
         )
         np.testing.assert_array_equal(mask(tmp_path / "out/masks/clip.frames/000000.png.png"), parser.predict(picture))
     assert len(written(tmp_path / "out/masks")) == 3
