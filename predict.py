@@ -16,6 +16,7 @@ from utils import cli
 from utils.cli import IMAGES_AT_ONCE, add_device_and_amp, add_mask_format, scales_option, size_option
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
+from utils.inference.people import PersonDetector
 from utils.prediction.inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
 from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
 from utils.prediction.plan import Plan, make_plan, network_options
@@ -29,6 +30,7 @@ results, each kind in a folder of its own, in it the tree of the input:
   overlay/       the picture blended with its classes, and a legend     (--overlay)
   side_by_side/  the picture next to its classes, and a legend          (--side-by-side)
   cutout/        RGBA PNGs, background or unwanted classes transparent  (--cutout, --keep)
+  instances/     PNGs whose values are the people's numbers, 0 = nobody (--instances)
   json/          size, area share and bounding box of each class        (--json)
   logits/        NumPy .npz files                                       (--logits)
 A video becomes an MP4 in overlay/ (and side_by_side/) with the times of its frames and its sound; --frames adds the
@@ -84,7 +86,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="of cut-outs. soft: across a border it follows the network's softmax; hard: all or nothing, as the class "
         "map says (default: soft)",
     )  # fmt: skip
-    add("--json", action="store_true", help="area share and bounding box of each class")
+    add("--instances", action="store_true", help="which pixel belongs to which person; with --people or --boxes")
+    add("--json", action="store_true", help="area share and bounding box of each class, and of each person's classes")
     add(
         "--logits", nargs="?", const="network", choices=("network", "picture"),
         help="float16 logits of the network's crop (if no value is given: small, exact) or at the picture's size",
@@ -109,6 +112,13 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--dataset", metavar="NAME",
         help="whose classes these are, where the checkpoint does not say: a built-in dataset or a dataset.json",
     )  # fmt: skip
+    add = parser.add_argument_group("several people").add_argument
+    add(
+        "--people", choices=("auto",),
+        help="auto: find people with torchvision's detector, whose weights (74 MB) are downloaded when they are first "
+        "used, and parse each by himself; where it finds nobody, all is background",
+    )  # fmt: skip
+    add("--people-weights", metavar="FILE", help="the detector's weights, instead of downloading them")
     add(
         "--boxes", metavar="FILE.json", type=Path,
         help='parse each person in a box: {"folder/photo.jpg": [[x0, y0, x1, y1], ...], ...}, by the path inside the '
@@ -117,8 +127,14 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     options = cli.parse_options(parser, arguments)
     if options.keep and not options.cutout:
         parser.error("--keep says what stays in a cut-out; add --cutout")
-    if options.boxes and options.logits:
-        parser.error("--logits are those of whole pictures; leave out --boxes")
+    if options.boxes and options.people:
+        parser.error("--boxes and --people both say where the people are; leave out one of them")
+    if (options.boxes or options.people) and options.logits:
+        parser.error("--logits are those of whole pictures; leave out --boxes and --people")
+    if options.instances and not (options.boxes or options.people):
+        parser.error("--instances tells people apart; add --people auto, or --boxes")
+    if options.people_weights and not options.people:
+        parser.error("--people-weights is the detector's file; add --people auto")
     return options
 
 
@@ -140,6 +156,8 @@ def run(options: argparse.Namespace) -> int:
         mirror=options.mirror,
         amp=options.amp,
         borders=options.borders,
+        people=options.people,
+        people_weights=options.people_weights,
     )
     jobs = []
     for source in found.sources:
@@ -157,6 +175,7 @@ def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOu
     kinds = ("masks", *(kind for kind in SUFFIXES if kind != "masks" and getattr(options, kind)))
     own_options: dict[str, Options] = {
         "masks": {"mask-format": options.mask_format},
+        "instances": {"mask-format": options.mask_format},
         "cutout": {
             "keep": options.keep and sorted({name.casefold() for name in options.keep}),
             "alpha": options.alpha,
@@ -179,6 +198,7 @@ def parse(
     parser = HumanParser.from_checkpoint(
         options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
     )
+    detector = PersonDetector.load(options.people_weights, options.device) if options.people else None
     keep = kept_classes(options.keep, parser.description)
     writer = PictureWriter(outputs, parser.description, keep, options.mask_format)
     settings = ParseOptions(
@@ -199,7 +219,7 @@ def parse(
     if pictures := [job for job in plan.todo if not job.source.is_video]:
         total = sum(not job.source.is_video for job in plan.jobs)
         with Progress("predict", total, "pictures", done=total - len(pictures)) as shown:
-            failures += parse_pictures(parser, pictures, writer, record, settings, shown=shown)
+            failures += parse_pictures(parser, pictures, writer, record, settings, detector, shown=shown)
     for video in (job for job in plan.todo if job.source.is_video):
         failure = parse_video(parser, video, video_outputs, writer, record, settings)
         failures += [failure] if failure else []

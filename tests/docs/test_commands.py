@@ -30,6 +30,7 @@ from tests.support.miniatures import MiniatureNetwork, make_miniatures
 from tests.support.pages import PAGES, ROOT, Block, Command, commands, fenced_blocks
 from tests.support.weights import published, timm
 from utils.checkpoint.transfer import start_from
+from utils.inference.people import Person, PersonDetector
 
 # Programs of others: they need the network, a cluster, or are not there. Only their form is looked at.
 OTHERS = ("ffmpeg", "git", "pip", "source", "sbatch", "tensorboard")
@@ -66,6 +67,9 @@ def clone(miniatures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(utils.checkpoint.snapshots, "CSENet", MiniatureNetwork)
     monkeypatch.setitem(sys.modules, "timm", timm_stand_in())
     monkeypatch.setattr(os, "_exit", sys.exit)  # as app.py ends
+    monkeypatch.setattr(
+        PersonDetector, "load", lambda *_, **__: SimpleNamespace(detect=lambda _: [Person((9, 9, 99, 99))])
+    )
     # The page takes long to import, and has tests of its own.
     monkeypatch.setitem(sys.modules, "utils.web.page", SimpleNamespace(WebPage=stand_in, draw_examples=stand_in))
     monkeypatch.setitem(sys.modules, "utils.web.server", SimpleNamespace(launch=stand_in))

@@ -1,7 +1,8 @@
 """What the crops of one picture become at its own size, and how several people in it are put together."""
 
-from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ ClassMap = NDArray[np.uint8]
 T = TypeVar("T")
 
 
-class Prediction(NamedTuple):
-    """What the network says about one picture of (H, W)."""
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says about one picture of (H, W). As a sequence it is the class map and the logits."""
 
     classes: ClassMap
     """(H, W) class indices."""
@@ -28,6 +30,10 @@ class Prediction(NamedTuple):
     """(H, W): 0 where nobody is, 1 for who was found in the first box, and so on. None where no boxes were given."""
     alpha: NDArray[np.uint8] | None = None
     """(H, W): how much of each pixel belongs to the classes that were asked for, 0..255."""
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.classes
+        yield self.logits
 
 
 class Part(NamedTuple):

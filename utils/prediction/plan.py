@@ -60,23 +60,27 @@ def network_options(
     mirror: bool,
     amp: str | None,
     borders: str,
+    people: str | None,
+    people_weights: str | None,
 ) -> Options:
     """Return the options that decide about class maps, for `PredictionRecord`; files by their content.
 
     Raises DatasetError for a dataset that is not there.
     """
     return {
-        "checkpoint": _checkpoint_digest(checkpoint),
+        "checkpoint": _file_digest(checkpoint),
         "dataset": _dataset_digest(dataset),
         "input-size": input_size and list(input_size),
         "scales": list(scales),
         "no-mirror": not mirror,
         "amp": amp or "off",
         "borders": borders,
+        "people": people,
+        "people-weights": people_weights and _file_digest(people_weights),
     }
 
 
-def _checkpoint_digest(path: str) -> str | None:
+def _file_digest(path: str) -> str | None:
     try:
         return file_sha256(path)
     except OSError:  # who tries to load it says why

@@ -15,6 +15,7 @@ from utils.inference.canvas import Prediction
 from utils.inference.human_parser import HumanParser
 from utils.inference.inputs import Boxes, PictureLike, pixel_regions, rgb_picture
 from utils.inference.options import Borders, LogitsSize
+from utils.inference.people import Person, PersonDetector, parsed_boxes
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import overlay_picture, side_by_side_picture
 from utils.prediction.inputs import Source
@@ -106,7 +107,7 @@ class Job:
     """What is to be made of a picture or video.
 
     options: those that matter to all of its results, for `PredictionRecord`.
-    boxes: the person boxes in a picture; None where it is parsed whole.
+    boxes: the person boxes in a picture, where they are given.
     """
 
     source: Source
@@ -133,11 +134,12 @@ class Failure(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """A picture that has been read."""
+    """A picture that has been read, and the people in whose boxes it is parsed; None where it is parsed whole."""
 
     job: Job
     content: Fingerprint
     picture: Picture
+    people: list[Person] | None
 
 
 def parse_pictures(
@@ -146,28 +148,36 @@ def parse_pictures(
     writer: PictureWriter,
     record: PredictionRecord,
     options: ParseOptions,
+    detector: PersonDetector | None = None,
     *,
     shown: Progress,
 ) -> list[Failure]:
     """Parse pictures, write their results and note what they were made from; return which could not be read or named.
 
-    Raises OSError where results cannot be written whatever their names.
+    A detector finds the people in those without boxes. Where it finds nobody, all is background, which is said. Raises
+    OSError where results cannot be written whatever their names.
     """
     failures: list[Failure] = []
+    empty: list[Path] = []
 
-    def readable(items: Iterator[_Item | Failure]) -> Iterator[_Item]:
+    def readable(items: Iterator[_Item | Failure]) -> Iterator[tuple[_Item, Picture, Boxes | None]]:
         for item in items:
             if isinstance(item, Failure):
                 failures.append(item)
                 shown.advance()
+            elif item.job.boxes is None and detector is not None:
+                people = detector.detect(item.picture)
+                if not people:
+                    empty.append(item.job.source.path)
+                yield item._replace(people=people), item.picture, parsed_boxes(people)
             else:
-                yield item
+                yield item, item.picture, item.job.boxes
 
     def write(item: _Item, prediction: Prediction) -> None:
         job = item.job
         try:
             record.forget(job.source.path, job.results)
-            writer.write(job.source.name, item.picture, prediction)
+            writer.write(job.source.name, item.picture, prediction, item.people)
             record.add(job.source.path, item.content, job.results, job.options)
         except OSError as error:
             failures.append(_refused_name(job.source.path, error))
@@ -178,26 +188,31 @@ def parse_pictures(
         ) as items,
         WorkBehind(workers=options.workers, depth=2 * options.workers) as behind,
     ):
-        predictions = options.predictions(parser, ((item, item.picture, item.job.boxes) for item in readable(items)))
-        for item, prediction in predictions:
+        for item, prediction in options.predictions(parser, readable(items)):
             behind.submit(write, item, prediction)
             shown.advance()
+    if empty:
+        print(
+            f"Nobody was found in {len(empty)} pictures, such as '{empty[0]}': all of them is background.", flush=True
+        )
     return failures
 
 
 def _read(job: Job) -> _Item | Failure:
     path = job.source.path
+    people = None
     try:
         content = fingerprint(path)  # before its pixels: if it is replaced between the two, the next run sees that
         picture = rgb_picture(path)
         if job.boxes is not None:
             pixel_regions(job.boxes, (picture.shape[0], picture.shape[1]))  # raises for what the parser would refuse
+            people = [Person((float(x0), float(y0), float(x1), float(y1))) for x0, y0, x1, y1 in job.boxes]
     except OSError as error:
         return Failure(path, f"{path}: cannot be read ({error.strerror or error})")
     except (ValueError, MemoryError) as error:
         reason = str(error) or type(error).__name__
         return Failure(path, reason if str(path) in reason else f"{path}: {reason}")
-    return _Item(job, content, picture)
+    return _Item(job, content, picture, people)
 
 
 def _refused_name(path: Path, error: OSError) -> Failure:

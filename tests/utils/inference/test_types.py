@@ -33,6 +33,11 @@ def test_a_picture_gives_a_class_map_and_with_logits_a_prediction(parser: HumanP
     assert isinstance(prediction, Prediction)
     assert prediction.logits is not None
     assert prediction.logits.shape == (20, *CROP)
+    classes, logits = prediction
+    assert classes is prediction.classes
+    assert logits is prediction.logits
+    assert_type(parser.predict(path, return_people=True), Prediction)
+    assert_type(parser.predict(path, alpha_of=[1], borders="published"), Prediction)
 
 
 def test_a_list_or_tuple_of_pictures_gives_a_list(parser: HumanParser, path: Path) -> None:
