@@ -167,7 +167,7 @@ def score_and_report(options: argparse.Namespace) -> int:
         except DatasetError:  # it is among the problems
             return np.full(size, IGNORE_LABEL, dtype=np.uint8)
 
-    write_report(options, report, score.confusion, dataset, samples, prediction)
+    write_report(options, report, score.scores.confusion, dataset, samples, prediction)
     if not score.problems:
         return DONE
     count = len(score.problems)

@@ -1,4 +1,4 @@
-"""The evaluation engine: photographs in, confusion matrices out. One engine, whatever the protocol."""
+"""The evaluation engine: photographs in, scores out. One engine, whatever the protocol."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,8 @@ from dataset.descriptions import DatasetDescription
 from dataset.geometry import back_to_picture
 from dataset.layouts import Sample
 from utils.background import WorkBehind
-from utils.distributed import Processes, reduce_sum
+from utils.distributed import Processes
+from utils.evaluation.scores import Scores
 from utils.inference.crop_parser import CropParser
 from utils.metrics import ConfusionMatrix
 from utils.progress import Progress
@@ -25,14 +26,22 @@ PredictionSink = Callable[[Sample, NDArray[np.uint8]], None]
 class Evaluation(NamedTuple):
     """What an evaluation found, over all processes.
 
-    confusion: of the predictions mapped back as the published evaluation does, by a centre in whole pixels: what is
-    called mIoU. exact_centre: of the same predictions mapped back by the exact centre, as `HumanParser` does.
+    published: of the predictions mapped back as the published evaluation does, by a centre in whole pixels: what is
+    called mIoU. exact: of the same predictions mapped back by the exact centre, as `HumanParser` does.
     """
 
-    confusion: ConfusionMatrix
-    exact_centre: ConfusionMatrix
+    published: Scores
+    exact: Scores
     images: int
     seconds: float
+
+    @property
+    def confusion(self) -> ConfusionMatrix:
+        return self.published.confusion
+
+    @property
+    def exact_centre(self) -> ConfusionMatrix:
+        return self.exact.confusion
 
 
 def evaluate(
@@ -63,14 +72,14 @@ def evaluate(
         worker_init_fn=worker_init,
         pin_memory=parser.device.type == "cuda",
     )
-    confusion, exact_centre = ConfusionMatrix(description.num_classes), ConfusionMatrix(description.num_classes)
+    published, exact = Scores(description.num_classes), Scores(description.num_classes)
 
     def finish(classes: Tensor, batch: EvaluationBatch) -> None:
         for crop, index, size, label in zip(classes.numpy(), batch.indices, batch.sizes, batch.labels, strict=True):
             prediction = back_to_picture(crop, size)
             if label is not None:
-                confusion.update(back_to_picture(crop, size, whole_pixel_centre=True), label)
-                exact_centre.update(prediction, label)
+                published.update(back_to_picture(crop, size, whole_pixel_centre=True), label)
+                exact.update(prediction, label)
             if on_prediction is not None:
                 on_prediction(mine[index], prediction)
 
@@ -85,6 +94,7 @@ def evaluate(
             behind.submit(finish, classes, batch)
             # The others are about as far.
             shown.advance(min(len(batch.indices) * processes.world_size, shown.total - shown.done))
-    confusion.matrix, exact_centre.matrix = reduce_sum(np.stack([confusion.matrix, exact_centre.matrix]))
+    published.reduce()
+    exact.reduce()
     seconds = time.perf_counter() - start
-    return Evaluation(confusion, exact_centre, len(samples), seconds)
+    return Evaluation(published, exact, len(samples), seconds)

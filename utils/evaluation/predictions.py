@@ -16,7 +16,7 @@ from dataset.layouts import LABEL_SUFFIXES, DatasetError, Sample, files_by_id
 from dataset.reading import read_label
 from utils.background import run_ahead
 from utils.evaluation.correspondence import Correspondence
-from utils.metrics import ConfusionMatrix
+from utils.evaluation.scores import Scores
 from utils.prediction.record import RECORD_FILE
 from utils.progress import Progress
 
@@ -34,10 +34,10 @@ class Problem(NamedTuple):
 class FolderScore(NamedTuple):
     """What class maps are worth.
 
-    confusion: all samples; those with a problem count as maps in which no class was found anywhere.
+    scores: all samples; those with a problem count as maps in which no class was found anywhere.
     """
 
-    confusion: ConfusionMatrix
+    scores: Scores
     problems: list[Problem]
     images: int
     seconds: float
@@ -92,7 +92,7 @@ def score_folder(
     workers: int = 1,
 ) -> FolderScore:
     """Compare class maps with the samples' labels, in threads; raises DatasetError for labels that cannot be used."""
-    confusion = ConfusionMatrix(dataset.num_classes)
+    scores = Scores(dataset.num_classes)
     problems: list[Problem] = []
     start = time.perf_counter()
     tasks = (partial(_score_one, maps, sample, dataset, correspondence) for sample in samples)
@@ -101,10 +101,10 @@ def score_folder(
         run_ahead(tasks, workers=workers, depth=4 * workers) as scored,
     ):
         for counted, problem in scored:
-            confusion.merge(counted)
+            scores.merge(counted)
             problems += [problem] if problem else []
             shown.advance()
-    return FolderScore(confusion, problems, len(samples), time.perf_counter() - start)
+    return FolderScore(scores, problems, len(samples), time.perf_counter() - start)
 
 
 def read_map(
@@ -130,16 +130,14 @@ def read_map(
 
 def _score_one(
     maps: MapFolder, sample: Sample, dataset: DatasetDescription, correspondence: Correspondence
-) -> tuple[ConfusionMatrix, Problem | None]:
+) -> tuple[Scores, Problem | None]:
     assert sample.label_path is not None
-    confusion, problem = ConfusionMatrix(dataset.num_classes), None
+    scores, problem = Scores(dataset.num_classes), None
     label = read_label(sample.label_path, dataset)
     try:
         classes = read_map(maps, sample, correspondence, label.shape)
     except DatasetError as error:
         problem = Problem(sample.id, str(error))
         classes = np.full_like(label, IGNORE_LABEL)
-    found = classes != IGNORE_LABEL
-    confusion.miss(label[~found])
-    confusion.update(classes[found], label[found])
-    return confusion, problem
+    scores.update(classes, label)
+    return scores, problem

@@ -3,12 +3,21 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dataset.files import printable
 from utils.evaluation.engine import Evaluation
 from utils.evaluation.predictions import FolderScore
-from utils.metrics import ConfusionMatrix
+from utils.evaluation.scores import Scores
 
-MEANS = {"mean_iou": "mIoU", "pixel_accuracy": "pixel accuracy", "mean_accuracy": "mean accuracy"}
+_BY_CLASS = ("iou", "boundary_iou")
+_MEANS = {
+    "mIoU": ("mean_iou", "mean_boundary_iou"),
+    "pixel accuracy": ("pixel_accuracy", ""),
+    "mean accuracy": ("mean_accuracy", ""),
+}
+"""Of each row of means, which figures stand below those of the classes, `_BY_CLASS`."""
 
 
 def evaluation_report(
@@ -19,8 +28,8 @@ def evaluation_report(
     The figures of the published protocol stand at the top, those with exact centres in "exact_centre".
     """
     return {
-        **confusion_figures(evaluation.confusion, class_names),
-        "exact_centre": confusion_figures(evaluation.exact_centre, class_names),
+        **figures_of(evaluation.published, class_names),
+        "exact_centre": figures_of(evaluation.exact, class_names),
         "images": evaluation.images,
         "scales": list(scales),
         "mirror": mirror,
@@ -31,39 +40,59 @@ def evaluation_report(
 def folder_report(score: FolderScore, class_names: Sequence[str], *, folder: str, table: str | None) -> dict[str, Any]:
     """Return all figures of class maps in a folder as plain JSON types; `table` is the file that `--map` named."""
     return {
-        **confusion_figures(score.confusion, class_names),
+        **figures_of(score.scores, class_names),
         "images": score.images,
         "predictions": folder,
         "map": table,
-        "pixels_without_class": int(score.confusion.missed.sum()),
+        "pixels_without_class": int(score.scores.confusion.missed.sum()),
         "problems": [problem._asdict() for problem in score.problems],
         "images_per_second": score.images / max(score.seconds, 1e-9),
     }
 
 
-def confusion_figures(confusion: ConfusionMatrix, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the figures of a confusion matrix; the IoU of a class that never occurs is None.
+def figures_of(scores: Scores, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of predictions; those of a class that never occurs are None.
 
     "present_classes" has the number of classes that do occur, and the means over them alone (the accuracy's over those
     that occur in the labels).
     """
-    iou = [value if present else None for value, present in zip(confusion.iou.tolist(), confusion.present, strict=True)]
+    confusion, boundary = scores.confusion, scores.boundary
     return {
-        **{name: getattr(confusion, name) for name in MEANS},
-        "iou": dict(zip(class_names, iou, strict=True)),
+        **_means(scores),
+        "iou": _by_class(class_names, confusion.iou, confusion.present),
+        "boundary_iou": _by_class(class_names, boundary.iou, confusion.present),
         "present_classes": {
             "count": int(confusion.present.sum()),
             "mean_iou": confusion.mean_iou_present,
+            "mean_boundary_iou": boundary.mean_iou_present,
             "mean_accuracy": confusion.mean_accuracy_present,
         },
     }
 
 
+def _means(scores: Scores) -> dict[str, float]:
+    confusion = scores.confusion
+    return {
+        "mean_iou": confusion.mean_iou,
+        "mean_boundary_iou": scores.boundary.mean_iou,
+        "pixel_accuracy": confusion.pixel_accuracy,
+        "mean_accuracy": confusion.mean_accuracy,
+    }
+
+
+def _by_class(
+    class_names: Sequence[str], values: NDArray[np.float64], present: NDArray[np.bool_]
+) -> dict[str, float | None]:
+    known = [value if there else None for value, there in zip(values.tolist(), present, strict=True)]
+    return dict(zip(class_names, known, strict=True))
+
+
 def validation_figures(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float | None]:
     """Return the figures that a training logs, by flat names: "mean_iou", "exact_centre/mean_iou", "iou/Hat" ..."""
-    figures = confusion_figures(evaluation.confusion, class_names)
-    flat = {name: figures[name] for name in MEANS}
-    flat |= {f"exact_centre/{name}": getattr(evaluation.exact_centre, name) for name in MEANS}
+    figures = figures_of(evaluation.published, class_names)
+    means = _means(evaluation.published)
+    flat: dict[str, float | None] = {**means}
+    flat |= {f"exact_centre/{name}": value for name, value in _means(evaluation.exact).items()}
     flat |= {f"present_classes/{name}": value for name, value in figures["present_classes"].items()}
     flat["images_per_second"] = evaluation.images / max(evaluation.seconds, 1e-9)
     return flat | {f"iou/{name}": iou for name, iou in figures["iou"].items()}
@@ -72,35 +101,35 @@ def validation_figures(evaluation: Evaluation, class_names: Sequence[str]) -> di
 def format_report(report: dict[str, Any]) -> str:
     """Return the figures of a report as a table: of an evaluation, the published measure and beside it the one with
     exact centres; of class maps in a folder, the only one there is."""
-    columns = {"IoU (%)": report}
-    if "exact_centre" in report:
-        columns["exact centre"] = report["exact_centre"]
-    classes = {name: [figures["iou"][name] for figures in columns.values()] for name in report["iou"]}
-    means = {label: [figures[name] for figures in columns.values()] for name, label in MEANS.items()}
+    sets = [report, report["exact_centre"]] if "exact_centre" in report else [report]
+    heads = ["IoU (%)", "boundary", "exact centre", "boundary"][: 2 * len(sets)]
+    classes = {name: [figures[key][name] for figures in sets for key in _BY_CLASS] for name in report["iou"]}
     absent = any(value is None for values in classes.values() for value in values)
+    means = {label: [figures.get(key) for figures in sets for key in keys] for label, keys in _MEANS.items()}
     if absent:
-        for name in ("mean_iou", "mean_accuracy"):
-            present = [figures["present_classes"][name] for figures in columns.values()]
-            means[f"{MEANS[name]}, classes present"] = present
+        for label, keys in _MEANS.items():
+            present = [figures["present_classes"].get(key) for figures in sets for key in keys]
+            if present[0] is not None:
+                means[f"{label}, classes present"] = present
 
     width = max(len(name) for name in (*classes, *means))
 
     def row(name: str, cells: Iterable[str]) -> str:
-        padded = (f"{cell:>{len(heading)}}" for heading, cell in zip(columns, cells, strict=True))
-        return "  ".join([f"{name:<{width}}", *padded])
+        padded = (f"{cell:>{len(heading)}}" for heading, cell in zip(heads, cells, strict=True))
+        return "  ".join([f"{name:<{width}}", *padded]).rstrip()
 
-    head = row("class", columns)
+    head = row("class", heads)
     line = "-" * len(head)
     rows = [head, line]
-    rows += [row(name, map(_cell, values)) for name, values in classes.items()]
+    rows += [row(name, (_cell(value, "-") for value in values)) for name, values in classes.items()]
     rows.append(line)
-    rows += [row(name, map(_cell, values)) for name, values in means.items()]
+    rows += [row(name, (_cell(value, "") for value in values)) for name, values in means.items()]
     return "\n".join([*rows, "", *_notes(report, absent=absent)])
 
 
 def _notes(report: dict[str, Any], *, absent: bool) -> list[str]:
     """Return the lines below the table: what its figures mean, and what they are of."""
-    notes = []
+    notes = ["boundary: IoU of the regions along the borders of classes, 2 % of the diagonal deep"]
     if "exact_centre" in report:
         notes += [
             "IoU: predictions mapped back by the photograph's centre in whole pixels, as published",
@@ -120,5 +149,5 @@ def _notes(report: dict[str, Any], *, absent: bool) -> list[str]:
     return [*notes, printable(f"{report['images']} images, class maps in '{report['predictions']}', {rate}")]
 
 
-def _cell(percentage: float | None) -> str:
-    return "-" if percentage is None else f"{percentage:.2f}"
+def _cell(percentage: float | None, absent: str) -> str:
+    return absent if percentage is None else f"{percentage:.2f}"

@@ -22,6 +22,7 @@ from dataset.people import make_dataset
 from dataset.reading import read_label
 from networks import CSENet
 from tests.golden.recorded import load
+from utils.boundaries import BoundaryIoU
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 from utils.distributed import Processes
@@ -73,30 +74,36 @@ def test_saved_predictions_have_exact_centres_and_the_report_counts_them_beside_
 ) -> None:
     report = evaluate("--save-predictions", str(tmp_path / "maps"))
     description = load_description(people)
-    confusion = ConfusionMatrix(20)
+    confusion, boundary = ConfusionMatrix(20), BoundaryIoU(20)
     for path in sorted((people / "val_segmentations").iterdir()):
         label, prediction = read_label(path, description), read_label(tmp_path / "maps" / path.name, description)
         assert len(np.unique(prediction)) > 2, "the test needs predictions of several classes"
         confusion.update(prediction, label)
-    figures = ["mean_iou", "pixel_accuracy", "mean_accuracy", "iou", "present_classes"]
+        boundary.update(prediction, label)
+    figures = ["mean_iou", "mean_boundary_iou", "pixel_accuracy", "mean_accuracy"]
+    figures += ["iou", "boundary_iou", "present_classes"]
     assert list(report) == [*figures, "exact_centre", "images", "scales", "mirror", "images_per_second"]
     exact = report["exact_centre"]
     assert list(exact) == figures
     assert exact["mean_iou"] == confusion.mean_iou
     assert exact["pixel_accuracy"] == confusion.pixel_accuracy
     assert exact["mean_accuracy"] == confusion.mean_accuracy
-    assert list(exact["iou"]) == list(description.class_names)
+    assert list(exact["iou"]) == list(exact["boundary_iou"]) == list(description.class_names)
+    assert exact["mean_boundary_iou"] == boundary.mean_iou
+    assert [iou or 0 for iou in exact["boundary_iou"].values()] == boundary.iou.tolist()
     assert [iou or 0 for iou in exact["iou"].values()] == confusion.iou.tolist()
     assert report["mean_iou"] != exact["mean_iou"], "110 x 80 is even"
     assert (report["images"], report["scales"], report["mirror"]) == (IMAGES, [1.0], True)
     table = capsys.readouterr().out
-    for name, heading in (
-        ("mean_iou", "mIoU"),
-        ("pixel_accuracy", "pixel accuracy"),
-        ("mean_accuracy", "mean accuracy"),
-    ):
-        assert re.search(rf"^{heading} +{report[name]:.2f} +{exact[name]:.2f}$", table, re.MULTILINE)
-    assert re.search(rf"^Left-shoe +{report['iou']['Left-shoe']:.2f} +{confusion.iou[18]:.2f}$", table, re.MULTILINE)
+    shoe = [figures[key]["Left-shoe"] for figures in (report, exact) for key in ("iou", "boundary_iou")]
+    mean = [figures[key] for figures in (report, exact) for key in ("mean_iou", "mean_boundary_iou")]
+    for name, values in {
+        "Left-shoe": shoe,
+        "mIoU": mean,
+        "pixel accuracy": [report["pixel_accuracy"], exact["pixel_accuracy"]],
+        "mean accuracy": [report["mean_accuracy"], exact["mean_accuracy"]],
+    }.items():
+        assert re.search(" +".join([f"^{name}", *(f"{value:.2f}" for value in values)]) + "$", table, re.MULTILINE)
 
 
 class GivenCrops:
@@ -160,11 +167,14 @@ def test_a_class_that_occurs_nowhere_is_shown_as_absent(tmp_path: Path) -> None:
         assert figures["iou"]["Glove"] is None
         assert figures["iou"]["Hat"] == figures["pixel_accuracy"] == 100.0
         assert figures["mean_iou"] == figures["mean_accuracy"] == 95.0
-        assert figures["present_classes"] == {"count": 19, "mean_iou": 100.0, "mean_accuracy": 100.0}
+        perfect = dict.fromkeys(("mean_iou", "mean_boundary_iou", "mean_accuracy"), 100.0)
+        assert figures["present_classes"] == {"count": 19, **perfect}
+        assert (figures["boundary_iou"]["Glove"], figures["mean_boundary_iou"]) == (None, 95.0)
     logged = validation_figures(evaluation, names)
     assert (logged["iou/Glove"], logged["present_classes/mean_iou"], logged["mean_iou"]) == (None, 100.0, 95.0)
     table = format_report(report)
-    for row in ("Glove +- +-", "Hat +100.00 +100.00", "mIoU +95.00 +95.00", "mIoU, classes present +100.00 +100.00"):
+    full = " +100.00" * 4
+    for row in ("Glove +- +- +- +-", f"Hat{full}", "mIoU" + " +95.00" * 4, f"mIoU, classes present{full}"):
         assert re.search(rf"^{row}$", table, re.MULTILINE), row
     assert "-: a class in no label and no prediction" in table
 

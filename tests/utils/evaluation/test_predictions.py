@@ -15,6 +15,7 @@ from dataset.class_names import ATR, LIP
 from dataset.descriptions import BUILT_IN
 from dataset.layouts import Sample
 from dataset.prepare_ccp import CCP
+from utils.boundaries import BoundaryIoU
 from utils.evaluation import cli
 from utils.evaluation.cli import save_to
 from utils.evaluation.correspondence import read_correspondence
@@ -92,7 +93,12 @@ def test_class_maps_are_scored_by_their_ids(
     assert (report["mean_accuracy"], report["images"]) == (expected.mean_accuracy, 3)
     assert [iou or 0 for iou in report["iou"].values()] == expected.iou.tolist()
     assert (report["problems"], report["pixels_without_class"]) == ([], 0)
-    assert f"mIoU            {expected.mean_iou:7.2f}\n" in capsys.readouterr().out
+    boundary = BoundaryIoU(20)
+    for prediction, label in zip(predictions, labels, strict=True):
+        boundary.update(prediction, label)
+    assert report["mean_boundary_iou"] == boundary.mean_iou
+    means = f"mIoU            {expected.mean_iou:7.2f}  {boundary.mean_iou:8.2f}\n"
+    assert means in capsys.readouterr().out
 
 
 def test_missing_and_unusable_maps_are_listed_and_count_as_wrong_everywhere(
