@@ -72,13 +72,17 @@ def code_spans(page: Path) -> list[tuple[str, str]]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Return the commands of a shell block, without comments; a backslash joins lines."""
+    """Return the commands of a shell block, without comments; a backslash joins lines, && commands."""
     found = []
     for offset, line in _joined(block.text):
+        where = f"{block.page.relative_to(ROOT)}:{block.line + offset}"
         words = shlex.split(line, comments=True)
+        while "&&" in words:
+            end = words.index("&&")
+            found.append(command(words[:end], where))
+            words = words[end + 1 :]
         if words:
-            name, _, number = block.where.rpartition(":")
-            found.append(command(words, f"{name}:{int(number) + offset}"))
+            found.append(command(words, where))
     return found
 
 
