@@ -34,7 +34,7 @@ from dataset.layouts import (
     split_paths,
 )
 from dataset.options import WORKERS, OptionParser
-from dataset.reading import check_same_size, read_image, read_label
+from dataset.reading import check_same_size, read_image, read_label, read_people
 from dataset.suspicions import suspicions
 from dataset.workers import default_workers
 
@@ -69,7 +69,7 @@ def check_dataset(
 
 def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Sample], list[Problem]]:
     """Return the samples of a split whose photograph exists, and what does not pair up."""
-    ids, images, labels, repeated, missing = read_split(data_dir, layout, split)
+    ids, images, labels, people, repeated, missing = read_split(data_dir, layout, split)
     images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
     problems = [Problem("missing", split, message) for message in missing]
     problems += [
@@ -91,7 +91,14 @@ def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Samp
             for name, path in files.items()
             if name not in listed
         ]
-    return [Sample(name, images[name], labels.get(name)) for name in ids if name in images], problems
+    if people:
+        problems += [
+            Problem("no person map", split, f"there is no person map of {name}, which {source} has")
+            for name in ids
+            if name not in people
+        ]
+    samples = [Sample(name, images[name], labels.get(name), people.get(name)) for name in ids if name in images]
+    return samples, problems
 
 
 def check_samples(
@@ -127,6 +134,15 @@ def check_sample(sample: Sample, description: DatasetDescription) -> tuple[Sampl
         except DatasetError as error:
             problems.append(("size mismatch", str(error)))
     size = None if image is None else (image.shape[0], image.shape[1])
+    try:
+        people = read_people(sample)
+        if image is not None and people is not None and people.shape != image.shape[:2]:
+            raise DatasetError(
+                f"{sample.people_path} is {people.shape[1]} x {people.shape[0]} pixels, but {sample.image_path} "
+                f"{image.shape[1]} x {image.shape[0]}; they must have one size"
+            )
+    except DatasetError as error:
+        problems.append(("wrong person map", str(error)))
     return findings_of(sample, description, label)._replace(size=size), problems
 
 

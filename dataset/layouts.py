@@ -22,26 +22,32 @@ class DatasetError(ValueError):
 
 
 class SplitFolders(NamedTuple):
-    """Where one split lies, relative to the dataset's root; without `ids` the photographs are the list."""
+    """Where one split lies, relative to the dataset's root; without `ids` the photographs are the list.
+
+    people: of datasets that come with them, the person maps.
+    """
 
     images: str
     labels: str
     ids: str | None
+    people: str | None = None
 
 
 class Sample(NamedTuple):
     """One photograph and its label map; `label_path` is None where labels were not asked for.
 
     id: the photograph's path inside its folder, without the suffix; with forward slashes.
+    people_path: its person map, see `dataset.reading.read_people`; None where the dataset has none of it.
     """
 
     id: str
     image_path: Path
     label_path: Path | None
+    people_path: Path | None = None
 
 
 class SplitContents(NamedTuple):
-    """What a folder has of one split: the ids in the order of the list, and its photographs and label maps by id.
+    """What a folder has of one split: the ids in the order of the list, and by id photographs, label maps, person maps.
 
     `repeated` has the line numbers (from 1) of ids that are listed more than once, whose first place counts in `ids`.
     `missing` says in sentences which folder or list is not there at all.
@@ -50,6 +56,7 @@ class SplitContents(NamedTuple):
     ids: list[str]
     images: dict[str, Path]
     labels: dict[str, Path]
+    people: dict[str, Path]
     repeated: dict[str, list[int]]
     missing: list[str]
 
@@ -60,12 +67,25 @@ LAYOUTS: dict[str, dict[str, SplitFolders]] = {
         "val": SplitFolders("val_images", "val_segmentations", "val_id.txt"),
     },
     "cihp": {
-        "train": SplitFolders("Training/Images", "Training/Category_ids", "Training/train_id.txt"),
-        "val": SplitFolders("Validation/Images", "Validation/Category_ids", "Validation/val_id.txt"),
+        "train": SplitFolders(
+            "Training/Images", "Training/Category_ids", "Training/train_id.txt", "Training/Human_ids"
+        ),
+        "val": SplitFolders(
+            "Validation/Images", "Validation/Category_ids", "Validation/val_id.txt", "Validation/Human_ids"
+        ),
     },
     "ade20k": {
         "train": SplitFolders("images/training", "annotations/training", None),
         "val": SplitFolders("images/validation", "annotations/validation", None),
+    },
+    # The folders of PASCAL VOC, which both splits share.
+    "voc": {
+        "train": SplitFolders("JPEGImages", "SegmentationClassAug", "list/train_id.txt"),
+        "val": SplitFolders("JPEGImages", "SegmentationClassAug", "list/val_id.txt"),
+    },
+    "voc_parts": {
+        "train": SplitFolders("JPEGImages", "SegmentationPart", "list/train_id.txt"),
+        "val": SplitFolders("JPEGImages", "SegmentationPart", "list/val_id.txt"),
     },
 }
 
@@ -79,17 +99,9 @@ def dataset_root(data_dir: str | Path, layout: str) -> Path:
     return data_dir
 
 
-def detect_layout(data_dir: str | Path) -> str:
-    """Return the layout whose photographs are in `data_dir`; raise DatasetError if not just one's are."""
-    found = [layout for layout in LAYOUTS if _has_layout(dataset_root(data_dir, layout), layout)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DatasetError(
-            f"{data_dir} has the folders of several layouts ({', '.join(found)}); name one with --dataset"
-        )
-    layouts = "\n".join(f"  {layout}: {describe_layout(layout)}" for layout in LAYOUTS)
-    raise DatasetError(f"{data_dir} has neither a dataset.json nor the folders of a known layout, which are\n{layouts}")
+def find_layouts(data_dir: str | Path) -> list[str]:
+    """Return the layouts whose photographs are in a folder."""
+    return [layout for layout in LAYOUTS if _has_layout(dataset_root(data_dir, layout), layout)]
 
 
 def describe_layout(layout: str) -> str:
@@ -101,9 +113,10 @@ def describe_layout(layout: str) -> str:
 
 
 def split_exists(data_dir: str | Path, layout: str, split: str) -> bool:
-    """Return whether the folder has anything of a split: photographs, labels or an id list."""
-    root = dataset_root(data_dir, layout)
-    return any((root / name).exists() for name in LAYOUTS[layout][split] if name)
+    """Return whether the folder has anything of a split: photographs or labels of its own, or an id list."""
+    root, folders = dataset_root(data_dir, layout), LAYOUTS[layout][split]
+    own = (folders.ids,) if _shares_folders(layout) else (folders.images, folders.labels, folders.ids)
+    return any((root / name).exists() for name in own if name)
 
 
 def split_paths(data_dir: str | Path, layout: str, split: str) -> tuple[Path, Path, Path | None]:
@@ -117,7 +130,8 @@ def split_paths(data_dir: str | Path, layout: str, split: str) -> tuple[Path, Pa
 def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> SplitContents:
     """Return what a folder has of a split, matching or not, from one listing of each of its folders.
 
-    Without `labelled` no labels are looked for. Where the list is missing, the photographs are the list.
+    Without `labelled` no labels are looked for. Where the list is missing, the photographs are the list. Of folders
+    that splits share, what the list does not have is left out: it belongs to another split, or to none.
     """
     images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
     missing: list[str] = []
@@ -126,8 +140,12 @@ def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     lines = {} if id_list is None else _read_ids(id_list, images.keys() | labels.keys(), missing)
     if not missing and not (images if id_list is None else lines):
         missing.append(f"{id_list or images_folder} is empty: the {split} split has no photographs")
+    people_folder = _people_folder(data_dir, layout, split)
+    people = files_by_id(people_folder, LABEL_SUFFIXES, missing) if labelled and people_folder else {}
+    if _shares_folders(layout):
+        images, labels = ({name: files[name] for name in lines if name in files} for files in (images, labels))
     repeated = {name: numbers for name, numbers in lines.items() if len(numbers) > 1}
-    return SplitContents(list(lines) or sorted(images), images, labels, repeated, missing)
+    return SplitContents(list(lines) or sorted(images), images, labels, people, repeated, missing)
 
 
 def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> list[Sample]:
@@ -151,11 +169,28 @@ def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     if not labelled:
         return [Sample(name, contents.images[name], None) for name in contents.ids]
     _require_files(contents.ids, contents.labels, labels_folder, "label map", LABEL_SUFFIXES)
-    return [Sample(name, contents.images[name], contents.labels[name]) for name in contents.ids]
+    return [
+        Sample(name, contents.images[name], contents.labels[name], contents.people.get(name)) for name in contents.ids
+    ]
 
 
 def _has_layout(root: Path, layout: str) -> bool:
-    return any((root / folders.images).is_dir() for folders in LAYOUTS[layout].values())
+    splits = LAYOUTS[layout].values()
+    if layout == "voc_parts":  # whose photographs are in the folder of "voc" as well
+        return any((root / folders.images).is_dir() and (root / folders.labels).is_dir() for folders in splits)
+    return any((root / folders.images).is_dir() for folders in splits)
+
+
+def _shares_folders(layout: str) -> bool:
+    """Return whether the splits have their files in the same folders, so that only the lists tell them apart."""
+    return len({folders.images for folders in LAYOUTS[layout].values()}) == 1
+
+
+def _people_folder(data_dir: str | Path, layout: str, split: str) -> Path | None:
+    """Return the folder of a split's person maps; None where there is none."""
+    name = LAYOUTS[layout][split].people
+    folder = dataset_root(data_dir, layout) / name if name else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def files_by_id(folder: Path, suffixes: tuple[str, ...], missing: list[str]) -> dict[str, Path]:

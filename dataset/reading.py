@@ -61,6 +61,14 @@ def read_sample(sample: Sample, description: DatasetDescription) -> tuple[NDArra
     return image, label
 
 
+def read_people(sample: Sample) -> NDArray[np.uint8] | None:
+    """Return the person map of a sample, (H, W) uint8: 0 is nobody, 1, 2, ... the persons; None where there is none.
+
+    The file is a PNG as label maps are (`Human_ids/` of CIHP). Raises DatasetError for any other kind of file.
+    """
+    return None if sample.people_path is None else _read_stored_label(sample.people_path)
+
+
 def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
     """Raise DatasetError where a photograph and its label map differ in size."""
     if image.shape[:2] == label.shape:

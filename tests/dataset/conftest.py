@@ -21,6 +21,14 @@ PUBLISHED_FOLDERS: dict[str, dict[str, tuple[str, str, str | None]]] = {
         "train": ("images/training", "annotations/training", None),
         "val": ("images/validation", "annotations/validation", None),
     },
+    "voc": {
+        "train": ("JPEGImages", "SegmentationClassAug", "list/train_id.txt"),
+        "val": ("JPEGImages", "SegmentationClassAug", "list/val_id.txt"),
+    },
+    "voc_parts": {
+        "train": ("JPEGImages", "SegmentationPart", "list/train_id.txt"),
+        "val": ("JPEGImages", "SegmentationPart", "list/val_id.txt"),
+    },
 }
 
 
@@ -41,8 +49,8 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / root
         for split, ids in (("train", train), ("val", val)):
             images, labels, id_list = PUBLISHED_FOLDERS[layout][split]
-            (folder / images).mkdir(parents=True)
-            (folder / labels).mkdir(parents=True)
+            for path in (images, labels, id_list or images):
+                (folder / path if path != id_list else (folder / path).parent).mkdir(parents=True, exist_ok=True)
             for name in ids:
                 cv2.imwrite(str(folder / images / f"{name}.jpg"), rng.integers(0, 256, (*size, 3), np.uint8))
                 cv2.imwrite(str(folder / labels / f"{name}.png"), rng.integers(*values, size, np.uint8))

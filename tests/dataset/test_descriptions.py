@@ -158,8 +158,8 @@ def test_another_name_than_the_folders_own_is_an_error(tmp_path: Path) -> None:
         ({"ignore_label": 2}, "ignore_label 2 is also the label of the class 'Right-wing'"),
         ({"first_label": 1, "ignore_label": 1}, "ignore_label 1 is also the label of the class 'Background'"),
         ({"first_label": 254}, "first_label is 254"),
-        ({"layout": "coco"}, "layout must be one of lip, cihp, ade20k, not 'coco'"),
-        ({"layout": ["lip"]}, "layout must be one of lip, cihp, ade20k, not"),
+        ({"layout": "coco"}, "layout must be one of lip, cihp, ade20k, voc, voc_parts, not 'coco'"),
+        ({"layout": ["lip"]}, "layout must be one of lip, cihp, ade20k, voc, voc_parts, not"),
         ({"has_background": 1}, "has_background must be true or false"),
         ({"colours": [[0, 0, 0], [1, 1, 1]]}, "colours must be a list of 3 colours, one for each class"),
         ({"colours": "red"}, "colours must be a list of 3 colours"),
@@ -268,7 +268,7 @@ def test_a_description_may_lie_beside_the_folders_under_images_labels(
 def test_samples_of_each_layout(make_dataset: Callable[..., Path], layout: str, image: str, label: str) -> None:
     data_dir = make_dataset(layout, train=("t1", "t2"))
     first, second = list_samples(data_dir, BUILT_IN[layout], "train")
-    assert first == ("t1", data_dir / image, data_dir / label)
+    assert first == ("t1", data_dir / image, data_dir / label, None)
     assert second.id == "t2"
     assert [sample.id for sample in list_samples(data_dir, BUILT_IN[layout], "val")] == ["v1", "v2"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import train
+from dataset.check import main as check
 from dataset.descriptions import DatasetDescription
 from tests.support.tiny_network import TinyNetwork
 from utils.checkpoint.loading import load_weights, read_checkpoint
@@ -29,7 +30,10 @@ def load_tiny_model(path: str, *, input_size: tuple[int, int] | None = None) -> 
         ("lip", "lip", "data/images_labels", (0, 20), 20),
         ("cihp", "cihp", "data", (0, 20), 20),
         ("atr", "lip", "data", (0, 18), 18),
+        ("atr", "voc", "ATR", (0, 18), 18),
         ("pascal_person_part", "lip", "data", (0, 7), 7),
+        ("pascal_person_part", "voc_parts", "data", (0, 7), 7),
+        ("pascal_person_part", "voc", "Pascal-Person-Part", (0, 7), 7),
         ("ade20k", "ade20k", "data", (0, 151), 150),
     ],
 )
@@ -44,10 +48,11 @@ def test_a_layout_can_be_trained_on_and_evaluated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_dataset(layout, root=root, values=values)
-    data, run, report = tmp_path / "data", tmp_path / "run", tmp_path / "report.json"
+    data, run, report = tmp_path / root.partition("/")[0], tmp_path / "run", tmp_path / "report.json"
     monkeypatch.setattr(evaluation_script, "load_model", load_tiny_model)
     place = ["--data-dir", str(data), "--num-workers", "0", "--device", "cpu"]
-    if name in ("atr", "pascal_person_part"):  # in LIP's layout only the name tells them
+    assert check(["--data-dir", str(data), "--dataset", name]) == 0
+    if layout == "lip" and name != "lip":  # only the name tells them
         place += ["--dataset", name]
     options = [
         "--snapshot-dir",
