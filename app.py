@@ -1,5 +1,10 @@
 """A web page to try a checkpoint on pictures: `python app.py --help`."""
 
+if __name__ == "__main__":
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import argparse
 import os
 import signal

@@ -1,5 +1,10 @@
 """Export a trained network for other programs: `python export.py --help`."""
 
+if __name__ == "__main__":
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import argparse
 import sys
 import time

@@ -1,5 +1,10 @@
 """Parse pictures, folders of pictures and videos: `python predict.py --help`."""
 
+if __name__ == "__main__":
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import argparse
 import sys
 import time

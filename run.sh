@@ -22,6 +22,7 @@ if [[ "${1:-}" == --demo ]]; then
     exec "$here/utils/launch/demo.sh" "$@"
 fi
 
+check_settings
 DATA_DIR=${DATA_DIR:-$here/data/LIP}
 if [[ ! -d $DATA_DIR ]]; then
     cat >&2 <<TEXT

@@ -1,11 +1,16 @@
 """Train CSENet: `./run.sh` with everything found by itself, or `python train.py --help`."""
 
+if __name__ == "__main__":
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import contextlib
 import sys
 
 from dataset.command import DONE, run_command
 from networks import CSENet
-from utils.distributed import print_from_main, stop_processes
+from utils.distributed import leaving_processes, print_from_main
 from utils.training.config import parse_config
 from utils.training.loop import train
 from utils.training.setup import BuildNetwork
@@ -16,14 +21,13 @@ def main(arguments: list[str] | None = None, *, build_network: BuildNetwork = CS
     """Run the training; return the exit status."""
 
     def work() -> int | None:
-        try:
-            train(parse_config(arguments), build_network=build_network)
-        except TrainingStoppedError as event:
-            with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
-                print_from_main(f"{event}; continue with --resume auto")
-            return event.exit_status
-        finally:
-            stop_processes()
+        with leaving_processes():
+            try:
+                train(parse_config(arguments), build_network=build_network)
+            except TrainingStoppedError as event:
+                with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
+                    print_from_main(f"{event}; continue with --resume auto")
+                return event.exit_status
         return DONE
 
     return run_command("train.py", work, out_of_memory="choose a smaller --batch-size, and --accumulate")

@@ -5,6 +5,11 @@
 Exit status: 0 without problems (there may be warnings), 1 with, 2 where there is no dataset to look at.
 """
 
+if __name__ == "__main__":
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import argparse
 import json
 import sys

@@ -3,17 +3,22 @@
 It lies here because the commands of this room need it, and this room imports nothing from `utils`.
 """
 
+import contextlib
 import logging
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from dataset.files import printable
+from dataset.interrupts import INTERRUPTED, end_at_once, is_first, say_interrupted
 
-DONE, NOT_ALL_WELL, FAILED, INTERRUPTED = 0, 1, 2, 130
+DONE, NOT_ALL_WELL, FAILED, LOST = 0, 1, 2, 3
 """All is done; the work is done, but part of the data is not as it should be; it could not be done, or not to its end
-(so do wrong options end, see argparse); Ctrl-C."""
+(so do wrong options end); a process that it needs was killed or is gone, so that trying again may help.
+Ctrl-C is INTERRUPTED."""
 
 SECONDS_FOR_THE_FIRST = 5
 """For the first process of a machine to say why all end; it may be slower than the others to find out."""
@@ -23,6 +28,14 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 class CommandError(RuntimeError):
     """What keeps a command from doing its work; the message is for the person who typed it."""
+
+    exit_status = FAILED
+
+
+class LostProcessError(CommandError):
+    """A process that the work needs is gone, killed for want of memory, say."""
+
+    exit_status = LOST
 
 
 def run_command(
@@ -35,7 +48,8 @@ def run_command(
     """Do a command's work and return its exit status: what the work returns (None stands for DONE), or how it failed.
 
     What a person can mend (ValueError, OSError, CommandError, too little memory) ends in one sentence on standard
-    error; other errors are faults of the program and keep their tracebacks.
+    error; other errors are faults of the program and keep their tracebacks. Of several processes that torchrun has
+    started here only the first speaks, where all end alike.
 
     Args:
         name: what the sentence begins with, such as "predict.py".
@@ -43,34 +57,64 @@ def run_command(
         interrupted: what to say after Ctrl-C.
     """
     logging.basicConfig(format="%(message)s")
+    status = FAILED
     try:
-        return work() or DONE
+        with _ctrl_c_once():
+            return work() or DONE
     except KeyboardInterrupt:
-        print(f"\n{interrupted}", file=sys.stderr)
+        say_interrupted(interrupted)
         return INTERRUPTED
     except BrokenPipeError:
         # What the output was piped into, such as `head`, has seen enough. Nothing more can be written there, and Python
         # would try once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (ValueError, OSError, CommandError) as error:
+    except CommandError as error:
+        message, status = str(error), error.exit_status
+    except (ValueError, OSError) as error:
         message = str(error)
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not _is_out_of_memory(error):
+            _let_the_first_speak()
             raise
         message = f"the memory is too small; {out_of_memory}"
     say(f"{name}: {message}")
-    return FAILED
+    return status
 
 
 def say(sentence: str) -> None:
-    """Print on standard error why a command ends; of several processes with the same mistake the first alone says it.
-
-    The others hold back, so that torchrun has ended them by then.
-    """
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        time.sleep(SECONDS_FOR_THE_FIRST)
+    """Print on standard error why a command ends; of several processes that end alike, the first alone says it."""
+    _let_the_first_speak()
     print(printable(sentence, kept="\n\t"), file=sys.stderr, flush=True)
+
+
+def _let_the_first_speak() -> None:
+    """Wait where the first process may be about to say the same: torchrun then ends this one meanwhile."""
+    if not is_first():
+        time.sleep(SECONDS_FOR_THE_FIRST)
+
+
+@contextlib.contextmanager
+def _ctrl_c_once() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in a `with` block, once: what then tidies up is not interrupted in its turn.
+
+    A second one ends the program at once. Not so under torchrun, which passes on a signal that its processes have had
+    already, and ends them itself if they take too long.
+    """
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else end_at_once)
+        raise KeyboardInterrupt
+
+    if before not in (signal.default_int_handler, end_at_once):
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -7,6 +7,11 @@ Yang, Luo, Lin: "Clothing Co-Parsing by Joint Image Segmentation and Labeling", 
 Apache License 2.0. Its photographs 0001 to 1004 have labels by pixel, of 59 tags, which become 15 classes.
 """
 
+if __name__ == "__main__":
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import argparse
 import io
 import json

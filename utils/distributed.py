@@ -1,11 +1,14 @@
 """One process or many: everything that knows about torch.distributed."""
 
+import contextlib
 import ipaddress
 import os
+import re
 import socket
 import sys
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +17,10 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dataset.command import SECONDS_FOR_THE_FIRST, LostProcessError
 from utils.device import choose_device
+
+_LOST = re.compile(r"gloo|connection (was )?(closed|reset|refused)|broken pipe|nccl", re.IGNORECASE)
 
 
 class Processes(NamedTuple):
@@ -97,10 +103,28 @@ def restart_count() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
-def stop_processes() -> None:
-    """Leave the run's processes."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+@contextlib.contextmanager
+def leaving_processes() -> Iterator[None]:
+    """Leave the run's processes at the end of a `with` block, whichever it is.
+
+    Where another process is gone, this one waits for torchrun to end it: the other has said, or will say, why. Raises
+    LostProcessError where that does not happen.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _has_lost_another(error):
+            raise
+        time.sleep(3 * SECONDS_FOR_THE_FIRST)
+        raise LostProcessError("the connection to another process of this run broke; it may say why itself") from error
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _has_lost_another(error: RuntimeError) -> bool:
+    """Tell by class and words: gloo's errors are plain RuntimeErrors."""
+    return "RANK" in os.environ and (isinstance(error, dist.DistError) or bool(_LOST.search(str(error))))
 
 
 def print_from_main(text: str) -> None:

@@ -1,5 +1,10 @@
 """`python -m dataset.people`: write a set of drawn people, or a sheet to look at."""
 
+if __name__ in ("__main__", "__mp_main__"):  # the latter is what the processes that draw call it
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import argparse
 import sys
 

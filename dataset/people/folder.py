@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dataset.descriptions import BUILT_IN, DESCRIPTION_FILE
 from dataset.files import parse_json, read_text
+from dataset.interrupts import left_to_this_process
 from dataset.layouts import LAYOUTS, SPLITS
 from dataset.options import SEED, Whole, checked, two_whole_numbers
 from dataset.people.scene import draw_person
@@ -113,7 +114,12 @@ def _write_items(write: partial[None], items: Sequence[tuple[str, int]], workers
     # Started afresh, not forked: the caller may have threads running (PyTorch's, OpenCV's).
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        list(watched(pool.map(write, items, chunksize=16)))
+        with left_to_this_process():
+            written = pool.map(write, items, chunksize=16)
+        try:
+            list(watched(written))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _is_complete(output_dir: Path, wanted: dict[str, Any], force: bool) -> bool:

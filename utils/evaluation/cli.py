@@ -30,7 +30,7 @@ from utils.cli import (
     scales_option,
     size_option,
 )
-from utils.distributed import Processes, start_processes, stop_processes
+from utils.distributed import Processes, leaving_processes, start_processes
 from utils.evaluation.correspondence import read_correspondence, same_classes
 from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.examples import EXAMPLES, Predict, examples_picture
@@ -98,10 +98,8 @@ def run(description: str, scales: Sequence[float], arguments: list[str] | None =
     def work() -> int:
         if options.predictions:
             return score_and_report(options)
-        try:
+        with leaving_processes():
             evaluate_and_report(options, start_processes(options.device))
-        finally:
-            stop_processes()
         return DONE
 
     advice = f"choose a --batch-size below {options.batch_size}, or fewer --scales"

@@ -83,25 +83,58 @@ find_python() {
     return 1
 }
 
+# check_settings
+# Ends the script with one sentence where a variable cannot be what it is, before anything is installed or started.
+check_settings() {
+    check_whole GPUS 1 64 "processes on this machine, one a GPU"
+    check_whole NNODES 1 1024 "the number of machines"
+    check_whole NODE_RANK 0 $((10#${NNODES:-1024} - 1)) "the number of this machine, 0 for the first"
+    check_whole BATCH_SIZE 1 1024 "images per process"
+    check_whole MAX_RESTARTS 0 1000 "how often a crashed run starts again"
+    if [[ -n ${RENDEZVOUS:-} ]]; then
+        local port=${RENDEZVOUS##*:}
+        if [[ ! $RENDEZVOUS =~ ^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$ ]] || ((10#$port < 1 || 10#$port > 65535)); then
+            refuse "RENDEZVOUS=$(printf %q "$RENDEZVOUS") is not host:port of the first machine, such as host0:29500"
+        fi
+    fi
+    if ((10#${NNODES:-1} > 1)); then
+        [[ -n ${NODE_RANK:-} ]] || refuse "set NODE_RANK to the number of this machine, 0 for the first"
+        [[ -n ${RENDEZVOUS:-} ]] || refuse "set RENDEZVOUS to host:port of the first machine, such as host0:29500"
+    fi
+}
+
+# check_whole NAME LOWEST HIGHEST MEANING
+check_whole() {
+    local value=${!1:-}
+    [[ -n $value ]] || return 0
+    if [[ ! $value =~ ^[0-9]{1,9}$ ]] || ((10#$value < $2 || 10#$value > $3)); then
+        refuse "$1=$(printf %q "$value") is not a whole number from $2 to $3: $4"
+    fi
+}
+
+refuse() {
+    echo "$1" >&2
+    exit 2
+}
+
 # launch SCRIPT ARGUMENTS...
 # Replaces the shell by the script: in this process if one is enough, else through torchrun, a process per GPU.
 launch() {
-    local nodes=${NNODES:-1} gpus=${GPUS:-}
+    local nodes=$((10#${NNODES:-1})) gpus=${GPUS:-}
     [[ -n $gpus ]] || gpus=$("$python" -c 'import torch; print(max(1, torch.cuda.device_count()))')
+    gpus=$((10#$gpus))
     if ((nodes == 1 && gpus == 1)); then
         exec "$python" "$@"
     fi
     local where=(--standalone)
     if ((nodes > 1)); then
-        : "${NODE_RANK:?set NODE_RANK to the number of this machine, 0 for the first}"
-        : "${RENDEZVOUS:?set RENDEZVOUS to host:port of the first machine, such as host0:29500}"
         # Said outright who the host is: torchrun finds it by name, which fails where the name means another address.
         where=(--rdzv-backend c10d --rdzv-endpoint "$RENDEZVOUS" --rdzv-id csenet
-            --rdzv-conf "is_host=$((NODE_RANK == 0))")
+            --rdzv-conf "is_host=$((10#$NODE_RANK == 0))")
     fi
     # A new store after each restart: in the old one the dead processes' addresses would be found.
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
-    exec "$python" -m torch.distributed.run --nnodes "$nodes" --nproc-per-node "$gpus" --max-restarts "${MAX_RESTARTS:-3}" \
+    exec "$python" "$here/utils/launch/processes.py" --nnodes "$nodes" --nproc-per-node "$gpus" --max-restarts "${MAX_RESTARTS:-3}" \
         "${where[@]}" "$@"
 }
 
@@ -109,6 +142,7 @@ launch() {
 run_evaluation() {
     local script=$1 checkpoint=${CHECKPOINT:-$here/snapshots/LIP_epoch_Best.pth} data=${DATA_DIR:-$here/data/LIP}
     shift
+    check_settings
     if [[ ! -d $data ]]; then
         echo "There is no dataset in $data; set DATA_DIR to the dataset's folder (./run.sh tells how to get one)." >&2
         exit 2

@@ -53,6 +53,8 @@ class StopRequest:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
+            if "TORCHELASTIC_RUN_ID" in os.environ:
+                return  # all processes get it, also where one of them has failed
             with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
                 print(f"\n{signal.Signals(number).name}: stopping after this step ...", file=sys.stderr, flush=True)
         elif "TORCHELASTIC_RUN_ID" not in os.environ:
