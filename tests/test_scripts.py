@@ -117,7 +117,8 @@ SLURM = {
         for ((i = 0; i < SLURM_JOB_NUM_NODES; i++)); do SLURM_NODEID=$i "$@" & done
         for job in $(jobs -p); do wait "$job" || exit; done""",
     "run.sh": f"""#!/usr/bin/env bash
-        source '{ROOT}/utils/launch/environment.sh'
+        here='{ROOT}'
+        source "$here/utils/launch/environment.sh"
         python={sys.executable} launch '{ROOT}/tests/support/train_tiny.py' --data-dir "$DATA_DIR" "$@" """,
 }
 
