@@ -113,6 +113,7 @@ def with_option(parsers: dict[Path, argparse.ArgumentParser], option: str) -> li
 def start(path: Path, parser: argparse.ArgumentParser, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """Start an entry point with these options and those it cannot do without; return its exit status."""
     needed = [action for action in parser._actions if action.required]
+    needed += [group._group_actions[0] for group in parser._mutually_exclusive_groups if group.required]
     given = [f"{action.option_strings[0]}={next(iter(action.choices or ['nowhere']))}" for action in needed]
     monkeypatch.setattr(sys, "argv", [path.name, *given, *arguments])
     with pytest.raises(SystemExit) as caught:
