@@ -53,7 +53,7 @@ if [[ " $* " != *" --restore-from"* ]]; then
         options+=(--restore-from "$backbone")
     else
         echo "There is no resnet101-imagenet.pth in $here/dataset or $here/snapshots: training starts from random" \
-            "weights and will not reach the published result." >&2
+            "weights and will not reach the published result. README.md says where to download it." >&2
     fi
 fi
 [[ " $* " == *" --snapshot-dir"* ]] || options+=(--snapshot-dir "$here/snapshots")

@@ -11,6 +11,9 @@ import torch
 
 from dataset.files import open_regular, printable
 
+# The files that the authors published; people type these names before they have them.
+_PUBLISHED = ("LIP_epoch_Best.pth", "resnet101-imagenet.pth")
+
 
 class CheckpointError(ValueError):
     """A file or state dict that cannot be used; the message says what was expected and what to do."""
@@ -30,7 +33,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     where = f"'{path}'"
     try:
         if not path.exists():
-            raise CheckpointNotFoundError(f"{where} does not exist")
+            hint = '; README.md says under "Weights" where to download it' if path.name in _PUBLISHED else ""
+            raise CheckpointNotFoundError(f"{where} does not exist{hint}")
         if path.is_dir():
             raise CheckpointError(f"{where} is a folder; give the checkpoint file in it")
         with open_regular(path) as file:

@@ -148,7 +148,7 @@ run_evaluation() {
         exit 2
     fi
     if [[ ! -f $checkpoint ]]; then
-        echo "There are no weights in $checkpoint; train them with ./run.sh, or set CHECKPOINT to a file." >&2
+        echo "There are no weights in $checkpoint; train them with ./run.sh, download the published ones (README.md says where), or set CHECKPOINT to a file." >&2
         exit 2
     fi
     prepare_environment

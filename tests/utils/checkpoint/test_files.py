@@ -33,6 +33,14 @@ def test_missing_file(tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize("name", ["LIP_epoch_Best.pth", "resnet101-imagenet.pth"])
+def test_of_missing_files_that_the_authors_published_it_says_where_they_are(tmp_path: Path, name: str) -> None:
+    message = unreadable(tmp_path / name)
+    assert message == f"'{tmp_path / name}' does not exist; README.md says under \"Weights\" where to download it"
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    assert f"`{name}`" in readme.partition("\n## Weights\n")[2].partition("\n## ")[0]
+
+
 def test_folder(tmp_path: Path) -> None:
     assert unreadable(tmp_path) == f"'{tmp_path}' is a folder; give the checkpoint file in it"
 
