@@ -204,6 +204,7 @@ def test_the_pages_own_limit_replaces_pillows(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # and so it is undone
     monkeypatch.setattr(app.HumanParser, "from_checkpoint", lambda *_, **__: tiny_parser())
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(app, "find_spec", lambda _: True)  # as if Gradio were installed
     for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
         monkeypatch.setenv(name, "")
     server: Any = MagicMock()
