@@ -16,14 +16,16 @@ from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.metadata import NetworkMetadata
 from utils.checkpoint.snapshots import load_model
 from utils.cli import size_option
-from utils.export.export import FORMATS, export
+from utils.export.export import FORMATS, WEIGHTS_ALONE, export
 from utils.export.verify import overall_agreement
 
 EPILOG = """\
 formats:
-  onnx       for onnxruntime and others; predict.py reads it too (needs: pip install -e ".[export]")
-  torch      a program for torch.export.load, without this project's code
-  published  the weights under the names of the published CSENet, for its code
+  onnx         for onnxruntime and others; predict.py reads it too (needs: pip install -e ".[export]")
+  torch        a program for torch.export.load, without this project's code
+  safetensors  the weights, with classes, colours, normalisation and input size in the header: the one to share; every
+               command here takes it as a --checkpoint
+  published    the weights under the names of the published CSENet, for its code
 
 ONNX files and programs take images (N, 3, H, W) float32, BGR, normalised as their metadata say, any number and any
 size from 65 x 65. They return logits (N, classes, H/4, W/4, rounded up), or with --classes the class of each pixel,
@@ -44,7 +46,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--checkpoint", "--restore-from", required=True, metavar="FILE", help="a snapshot, or the published weights")
     add("--format", required=True, choices=list(FORMATS))
-    add("--output", required=True, type=Path, metavar="FILE", help="usually .onnx, .pt2 or .pth")
+    add("--output", required=True, type=Path, metavar="FILE", help="usually .onnx, .pt2, .safetensors or .pth")
     add("--classes", action="store_true", help="end in class indices instead of logits (onnx, torch)")
     add(
         "--input-size", type=size_option, metavar="H,W",
@@ -55,8 +57,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="whose classes these are, where the checkpoint does not say: a built-in dataset or a dataset.json",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    if options.classes and options.format == "published":
-        parser.error("--classes is for onnx and torch: the published layout holds weights alone")
+    if options.classes and options.format in WEIGHTS_ALONE:
+        parser.error(f"--classes is for onnx and torch: {options.format} holds weights alone")
     if options.output.is_dir():
         parser.error(f"--output '{options.output}' is a folder; name a file")
     return options

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import torch
 
 from dataset.files import open_regular, printable
+from utils.checkpoint.safe_tensors import is_safetensors, read_safetensors
 
 # The files that the authors published; people type these names before they have them.
 _PUBLISHED = ("LIP_epoch_Best.pth", "resnet101-imagenet.pth")
@@ -26,8 +27,9 @@ class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the content of a checkpoint file, on the CPU, opened so that nothing in it can run.
 
-    Raises CheckpointError if the file is missing, is something else than a checkpoint (a device or pipe, too), is
-    damaged, would unpack to more than it has, or holds Python objects beside tensors and plain values.
+    The tensors of a safetensors file lie under "model", see `utils.checkpoint.safe_tensors`. Raises CheckpointError if
+    the file is missing, is something else than a checkpoint (a device or pipe, too), is damaged, would unpack to more
+    than it has, or holds Python objects beside tensors and plain values.
     """
     path = Path(path)
     where = f"'{path}'"
@@ -38,8 +40,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         if path.is_dir():
             raise CheckpointError(f"{where} is a folder; give the checkpoint file in it")
         with open_regular(path) as file:
-            _check_start(file.read(512), where)
-            content = _unpickled(file, path)
+            content = _content(file, path)
     except CheckpointError:  # one of them is an OSError, too
         raise
     except (OSError, ValueError) as error:  # ValueError: for a path that no file can have
@@ -47,6 +48,21 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{where} holds a {type(content).__name__}, not a dict of tensors")
     return content
+
+
+def _content(file: BinaryIO, path: Path) -> Any:
+    """Return the content of an open file of either format; raise CheckpointError where it is none."""
+    start, where = file.read(512), f"'{path}'"
+    if not start.startswith(b"{", 8):  # whose header's length may look like anything
+        _check_start(start, where)
+    if not is_safetensors(start, path):
+        return _unpickled(file, path)
+    try:
+        return read_safetensors(file, path)
+    except ImportError as error:
+        raise CheckpointError(f"{where} needs the package safetensors: pip install safetensors") from error
+    except ValueError as error:
+        raise _damaged(path, error, kind="safetensors file") from error
 
 
 def _unpickled(file: BinaryIO, path: Path) -> Any:
@@ -103,7 +119,7 @@ def _check_start(start: bytes, where: str) -> None:
         )
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+def _damaged(path: Path, error: Exception, *, kind: str = "PyTorch checkpoint") -> CheckpointError:
     # torch wraps the reason in advice to open the file without protection, which nobody should read here.
     _, _, reason = str(error).rpartition("WeightsUnpickler error:")
     reason = reason.partition(". In PyTorch")[0].strip() or type(error).__name__
@@ -111,6 +127,6 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
         reason = "it is of a kind that cannot be opened safely"
     reason = printable(reason.splitlines()[0][:120])
     return CheckpointError(
-        f"'{path}' ({path.stat().st_size:,} bytes) is not a PyTorch checkpoint, or is truncated or damaged ({reason}); "
+        f"'{path}' ({path.stat().st_size:,} bytes) is not a {kind}, or is truncated or damaged ({reason}); "
         "compare its size with the source and copy it again"
     )

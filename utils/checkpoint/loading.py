@@ -27,11 +27,11 @@ def load_weights(
 ) -> CSENet:
     """Fill `model` from a path or a state dict (which messages call `where`), and return it.
 
-    Accepted: the published layout (with or without `module.`), this project's snapshots and bare state dicts, and
-    as a starting point for training the ImageNet backbones `resnet101-imagenet.pth` and timm's `resnet101s`; these
-    fill the backbone and nothing else, and a logged warning says what stayed at its initial value. timm's were
-    trained on RGB, so their first convolution is turned to BGR. (`utils.checkpoint.transfer` starts a training from
-    weights of other classes.)
+    Accepted, as PyTorch's files or as safetensors: the published layout (with or without `module.`), this project's
+    snapshots and bare state dicts, and as a starting point for training the ImageNet backbones
+    `resnet101-imagenet.pth` and timm's `resnet101s`; these fill the backbone and nothing else, and a logged warning
+    says what stayed at its initial value. timm's were trained on RGB, so their first convolution is turned to BGR.
+    (`utils.checkpoint.transfer` starts a training from weights of other classes.)
 
     Raises CheckpointError for everything else: unreadable files, another network, another number of classes,
     missing or unexpected tensors, other shapes, values that are not finite. `model` is then unchanged.

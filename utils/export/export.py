@@ -1,4 +1,4 @@
-"""Networks in forms that other programs read: ONNX, a torch.export program, the published layout.
+"""Networks in forms that other programs read: ONNX, a torch.export program, safetensors, the published layout.
 
 Each file is compared with the network it came from before it gets its name (see `utils.export.verify`).
 """
@@ -42,7 +42,8 @@ def export(model: CSENet, metadata: NetworkMetadata, output: Path, file_format: 
 
     `file_format` is a key of FORMATS. ONNX files and programs take normalised images (N, 3, H, W) float32, any number
     and any size from 65 x 65 (to 32768), and return logits (N, K, ~H/4, ~W/4) or classes (N, H, W) uint8, whichever
-    the metadata say. The published layout is a state dict, each name with `module.` in front.
+    the metadata say. The published layout is a state dict, each name with `module.` in front; a safetensors file has
+    this project's names, and the metadata.
 
     An existing file is replaced only by one that passed the check. Raises ExportError where a package is missing,
     PyTorch's exporter fails or the network does not fit the format, and VerificationError for a file that computes
@@ -91,15 +92,35 @@ def write_published(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run
     """Write the published layout, and return what runs it."""
     if model.depth != 101:
         raise ExportError(f"the published network has a backbone of depth 101, this one of depth {model.depth}")
-    if metadata.result == "classes":
-        raise ExportError("the published layout holds weights; that the network ends in classes cannot be said in it")
+    _check_weights_alone(metadata)
     state = {f"module.{name}": tensor for name, tensor in to_published(model.state_dict()).items()}
     torch.save(state, path)
     loaded = load_model(path, input_size=model.input_size).model
     return lambda images: loaded(images).final
 
 
-FORMATS = {"onnx": write_onnx, "torch": write_program, "published": write_published}
+def write_safetensors(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
+    """Write the weights under this project's names with the metadata in the header, and return what runs them."""
+    _check_weights_alone(metadata)
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise ExportError("this format needs the package safetensors: pip install safetensors") from error
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    # "format" tells other programs that the tensors are PyTorch's.
+    path.write_bytes(save(state, {"format": "pt", **metadata_entries(metadata)}))
+    loaded = load_model(path).model
+    return lambda images: loaded(images).final
+
+
+def _check_weights_alone(metadata: NetworkMetadata) -> None:
+    if metadata.result == "classes":
+        raise ExportError("this format holds weights; that the network ends in classes cannot be said in it")
+
+
+FORMATS = {"onnx": write_onnx, "torch": write_program, "safetensors": write_safetensors, "published": write_published}
+WEIGHTS_ALONE = ("safetensors", "published")
+"""The formats without a network, which cannot end in classes."""
 
 
 class _Logits(nn.Module):

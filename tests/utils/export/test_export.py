@@ -8,11 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 import utils.export.export
@@ -25,7 +28,7 @@ from tests.support.tiny_parser import CROP, tiny_network
 from utils.checkpoint.loading import CheckpointError, load_weights
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
-from utils.export.export import METADATA_FILE, ExportError, export
+from utils.export.export import METADATA_FILE, WEIGHTS_ALONE, ExportError, export
 from utils.export.verify import VerificationError, check_sizes, compare_batch
 from utils.inference import HumanParser
 from utils.inference.crop_parser import CropParser
@@ -170,6 +173,33 @@ def test_the_command_line_writes_the_published_layout(network: CSENet, tmp_path:
     assert all(name.startswith("module.") for name in state)
     assert torch.equal(state["module.seg3.3.bias"], network.state_dict()["final_head.classifier.conv.bias"])
     assert load_model(output, input_size=(97, 97)).model.num_classes == 20
+
+
+def test_a_safetensors_file_is_all_that_a_parser_needs(short_network: CSENet, tmp_path: Path) -> None:
+    path = tmp_path / "parser.safetensors"
+    own = replace(BUILT_IN["cihp"], name="mine", colours=tuple((i, 2 * i, 255 - i) for i in range(20)))
+    about = NetworkMetadata(own, short_network.input_size, "logits")
+    comparisons = export(short_network, about, path, "safetensors")
+    assert all(c.difference == 0 and c.equal == c.pixels for c in comparisons)
+    loaded = load_model(path)
+    assert (loaded.description, loaded.model.input_size) == (own, (97, 97))
+    assert all(torch.equal(loaded.model.state_dict()[name], t) for name, t in short_network.state_dict().items())
+    with safe_open(path, framework="pt") as opened:
+        entries = opened.metadata()
+    assert json.loads(entries["colours"])[3] == [3, 6, 252]
+    assert (entries["channel_order"], json.loads(entries["mean"])) == ("BGR", [0.485, 0.456, 0.406])
+    parser = HumanParser.from_checkpoint(path, device="cpu")
+    assert (parser.description, parser.palette[3].tolist()) == (own, [3, 6, 252])
+    picture = draw_person(5, (120, 90))[0]
+    expected = HumanParser(TorchEngine(short_network, CPU), own, short_network.input_size).predict(picture)
+    assert np.array_equal(parser.predict(picture), expected)
+
+
+@pytest.mark.parametrize("file_format", WEIGHTS_ALONE)
+def test_formats_of_weights_alone_cannot_end_in_classes(network: CSENet, tmp_path: Path, file_format: str) -> None:
+    with pytest.raises(ExportError, match="this format holds weights"):
+        export(network, metadata(network, "classes"), tmp_path / "x", file_format)
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_published_layout_is_of_one_depth(short_network: CSENet, tmp_path: Path) -> None:
