@@ -25,8 +25,8 @@ GPU_PIECE = 2**25
 ROWS = 64
 """Rows of a picture in such a piece, at most: what is interpolated along a row of the crop serves several of them."""
 
-SOFT_NODES = 4
-"""Pixels of the crop, on either side of a border, over which alpha is the softmax; over as many more it fades out."""
+FADE = 2
+"""Pixels of the crop over which alpha goes from the softmax, where a border runs through, to all or nothing."""
 
 Reduce = Callable[[Tensor], Tensor]
 """What becomes of interpolated logits (K, R, C): one value (R, C) for each pixel."""
@@ -167,12 +167,12 @@ def _mixed_cells(nodes: Tensor) -> Tensor:
 
 
 def _near_borders(nodes: Tensor) -> Tensor:
-    """Return a weight for each node (h, w) of bool: 1 near nodes of the other kind, fading to 0 further away."""
+    """Return a weight for each node (h, w) of bool: 1 beside nodes of the other kind, fading to 0 further away."""
     mixed = _mixed_cells(nodes).float()[None, None]
-    weight = F.max_pool2d(F.pad(mixed, (1, 1, 1, 1)), 2, stride=1) * 2  # the corners of these cells
-    for _ in range(2 * SOFT_NODES - 1):
-        weight = torch.maximum(weight, F.max_pool2d(weight, 3, stride=1, padding=1) - 1 / SOFT_NODES)
-    return weight.clamp(0, 1)[0, 0]
+    weight = F.max_pool2d(F.pad(mixed, (1, 1, 1, 1)), 2, stride=1)  # the corners of these cells
+    for _ in range(FADE - 1):
+        weight = torch.maximum(weight, F.max_pool2d(weight, 3, stride=1, padding=1) - 1 / FADE)
+    return weight[0, 0]
 
 
 def _touching_cells(nodes: Tensor) -> Tensor:

@@ -130,21 +130,21 @@ def straight_border(slope: float) -> Tensor:
 
 def test_alpha_is_the_softmax_across_a_border() -> None:
     size = (970, 970)
-    logits = straight_border(2.0)
+    logits = straight_border(6.0)
     alpha = picture_alpha(logits, size, [1]).numpy().astype(int)
     matrix = fit_matrix(size, (97, 97))
     column = matrix[0, 0] * np.arange(970) + matrix[0, 2]
-    softmax = 255 / (1 + np.exp(-2.0 * (column - 40.5)))
-    near = np.abs(column - 40.5) < 4
+    softmax = 255 / (1 + np.exp(-6.0 * (column - 40.5)))
+    near = np.abs(column - 40.5) < 0.5
     assert np.abs(alpha - softmax)[:, near].max() <= 1
     assert (np.diff(alpha[500]) >= 0).all()
-    assert len(np.unique(alpha[500])) > 30  # no staircase
+    assert len(np.unique(alpha[500])) >= 20  # no staircase
 
 
 def test_alpha_is_all_or_nothing_away_from_borders_however_unsure_the_network() -> None:
     alpha = picture_alpha(straight_border(0.05), (970, 970), [1]).numpy().astype(int)
-    assert (alpha[:, :300] == 0).all()
-    assert (alpha[:, 500:] == 255).all()
+    assert (alpha[:, :370] == 0).all()
+    assert (alpha[:, 440:] == 255).all()
     assert np.abs(np.diff(alpha[500])).max() < 10  # and gets there without a step
 
 
