@@ -30,6 +30,12 @@ def test_speed_is_measured_beside_deeplab() -> None:
     assert "1 x 3 x 65 x 97, 20 classes, amp off, eager; 2 passes after 1; " in printed
 
 
+def test_what_large_pictures_cost_is_measured_beside_the_network() -> None:
+    printed = run("picture_sizes.py", "--device", "cpu", "--size", "65,65", "--repeat", "1", "--warmup", "0")
+    assert re.findall(r"^([\d.]+) +[\d.]+ \([\d.]+ %\) ", printed, re.MULTILINE) == ["0.3", "3", "12", "48"]
+    assert re.search(r"^Smooth borders of noise, 12 megapixels: [\d.]+ \([\d.]+ %\)$", printed, re.MULTILINE)
+
+
 def test_a_training_step_is_measured_beside_deeplab() -> None:
     printed = run("training_step.py", "--device", "cpu", "--size", "65,65", "--repeat", "1", "--warmup", "0")
     (memory,) = re.findall(r"^CSENet +[\d.]+ +[\d.]+ +([\d.]+)$", printed, re.MULTILINE)
