@@ -23,7 +23,7 @@ Ctrl-C is INTERRUPTED."""
 SECONDS_FOR_THE_FIRST = 5
 """For the first process of a machine to say why all end; it may be slower than the others to find out."""
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "insufficient memory", "bad_alloc")
 
 
 class CommandError(RuntimeError):
@@ -121,4 +121,4 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Tell by name and words: on a CPU PyTorch has no class of its own for it, and this module does without PyTorch."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
+    return any(words in str(error).lower() for words in _OUT_OF_MEMORY)

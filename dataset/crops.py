@@ -22,6 +22,7 @@ from dataset.augmentation import augment
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_to_crop
 from dataset.layouts import Sample
+from dataset.loading import PhotographsAtHand, end_at_once
 from dataset.reading import check_same_size, read_image, read_label, read_sample
 
 
@@ -56,6 +57,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
             "random_rotation": random_rotation,
             "random_colour": random_colour,
         }
+        self.at_hand = PhotographsAtHand(samples)
         self._mirror_table = description.mirror_table()
 
     def __len__(self) -> int:
@@ -64,6 +66,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """Return {"image": (3, h, w) uint8 BGR, "label": (h, w) uint8, 255 = ignore} of a key (epoch, index)."""
         epoch, index = key
+        self.at_hand.note(index)
         image, label = read_sample(self.samples[index], self.description)
         image, label = augment(
             image,
@@ -108,11 +111,13 @@ class EvaluationCrops(Dataset[EvaluationItem]):
         self.samples = samples
         self.description = description
         self.crop_size = crop_size
+        self.at_hand = PhotographsAtHand(samples)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> EvaluationItem:
+        self.at_hand.note(index)
         sample = self.samples[index]
         image = read_image(sample.image_path)
         label = None
@@ -148,10 +153,8 @@ def _end_workers() -> None:
     They are those that ignore it; multiprocessing itself ends the program's other daemonic children.
     """
     workers = [child for child in multiprocessing.active_children() if child.daemon and _ignores_sigterm(child.pid)]
-    if workers and hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would report them as crashed
-    for process in workers:
-        process.kill()
+    if workers:
+        end_at_once(workers)
 
 
 def _ignores_sigterm(pid: int | None) -> bool:

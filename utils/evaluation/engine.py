@@ -13,6 +13,7 @@ from dataset.crops import EvaluationBatch, EvaluationCrops, collate_evaluation, 
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import back_to_picture
 from dataset.layouts import Sample
+from dataset.loading import batches_of
 from utils.background import WorkBehind
 from utils.distributed import Processes
 from utils.evaluation.scores import Scores
@@ -88,8 +89,9 @@ def evaluate(
     with (
         Progress(title, len(samples), "images", quiet=not processes.is_main) as shown,
         WorkBehind(workers=1, depth=1) as behind,
+        batches_of(loader) as batches,
     ):
-        for batch in loader:
+        for batch in batches:
             classes = parser.classes(batch.images).cpu()
             behind.submit(finish, classes, batch)
             # The others are about as far.

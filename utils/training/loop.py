@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from dataset.descriptions import list_samples, load_description
 from dataset.layouts import Sample
+from dataset.loading import batches_of
 from networks import CSENet
 from utils.checkpoint.snapshots import write_snapshot
 from utils.distributed import print_from_main, reduce_flags, start_processes
@@ -87,16 +88,13 @@ def train_epoch(
     done = state.step - (epoch - 1) * steps
     state.batches.start_at(epoch - 1, done)
     state.model.train()
-    batches = iter(loader)
     losses = EpochLosses(state, log)
     start = time.monotonic()
-    with Progress(
-        f"epoch {epoch}/{state.config.epochs}",
-        steps * images,
-        "images",
-        done=done * images,
-        quiet=not state.processes.is_main,
-    ) as progress:
+    title, quiet = f"epoch {epoch}/{state.config.epochs}", not state.processes.is_main
+    with (
+        Progress(title, steps * images, "images", done=done * images, quiet=quiet) as progress,
+        batches_of(loader) as batches,
+    ):
         for step in range(done + 1, steps + 1):
             problem = losses.add(take_step(state, batches), last=step == steps)
             leave_if_needed(state, epoch, stop, problem)
