@@ -203,7 +203,6 @@ def parse(
     parser = HumanParser.from_checkpoint(
         options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
     )
-    detector = PersonDetector.load(options.people_weights, options.device) if options.people else None
     keep = kept_classes(options.keep, parser.description)
     writer = PictureWriter(outputs, parser.description, keep, options.mask_format)
     settings = ParseOptions(
@@ -212,6 +211,7 @@ def parse(
         batch_size=options.batch_size,
         borders=options.borders,
         return_logits=options.logits,
+        detector=PersonDetector.load(options.people_weights, options.device) if options.people else None,
         alpha_of=keep if options.cutout and options.alpha == "soft" else None,
         workers=max(2, default_workers(sharing=2)),
     )
@@ -224,7 +224,7 @@ def parse(
     if pictures := [job for job in plan.todo if not job.source.is_video]:
         total = sum(not job.source.is_video for job in plan.jobs)
         with Progress("predict", total, "pictures", done=total - len(pictures)) as shown:
-            failures += parse_pictures(parser, pictures, writer, record, settings, detector, shown=shown)
+            failures += parse_pictures(parser, pictures, writer, record, settings, shown=shown)
     for video in (job for job in plan.todo if job.source.is_video):
         failure = parse_video(parser, video, video_outputs, writer, record, settings)
         failures += [failure] if failure else []

@@ -22,6 +22,7 @@ from utils.prediction.inputs import Source
 from utils.prediction.names import FRAMES_SUFFIX
 from utils.prediction.outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
 from utils.prediction.record import Fingerprint, Options, PredictionRecord, fingerprint
+from utils.prediction.tracking import people_in_frames
 from utils.prediction.video import Frame, VideoError, VideoReader, count_frames
 from utils.prediction.video_writer import write_video
 from utils.progress import Progress
@@ -37,7 +38,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ParseOptions:
-    """How the network is used; see `HumanParser.predict`. `workers` threads read, and as many write."""
+    """How the network is used; see `HumanParser.predict`. `workers` threads read, and as many write.
+
+    detector: finds the people in pictures without boxes and in videos, each of whom is then parsed by himself.
+    """
 
     scales: Sequence[float] = (1.0,)
     mirror: bool = True
@@ -45,6 +49,7 @@ class ParseOptions:
     borders: Borders = "smooth"
     return_logits: LogitsSize | None = None
     alpha_of: Sequence[int] | None = None
+    detector: PersonDetector | None = None
     workers: int = 2
 
     def predictions(
@@ -148,14 +153,13 @@ def parse_pictures(
     writer: PictureWriter,
     record: PredictionRecord,
     options: ParseOptions,
-    detector: PersonDetector | None = None,
     *,
     shown: Progress,
 ) -> list[Failure]:
     """Parse pictures, write their results and note what they were made from; return which could not be read or named.
 
-    A detector finds the people in those without boxes. Where it finds nobody, all is background, which is said. Raises
-    OSError where results cannot be written whatever their names.
+    Where a detector finds nobody, all is background, which is said. Raises OSError where results cannot be written
+    whatever their names.
     """
     failures: list[Failure] = []
     empty: list[Path] = []
@@ -165,8 +169,8 @@ def parse_pictures(
             if isinstance(item, Failure):
                 failures.append(item)
                 shown.advance()
-            elif item.job.boxes is None and detector is not None:
-                people = detector.detect(item.picture)
+            elif item.job.boxes is None and options.detector is not None:
+                people = options.detector.detect(item.picture)
                 if not people:
                     empty.append(item.job.source.path)
                 yield item._replace(people=people), item.picture, parsed_boxes(people)
@@ -192,9 +196,7 @@ def parse_pictures(
             behind.submit(write, item, prediction)
             shown.advance()
     if empty:
-        print(
-            f"Nobody was found in {len(empty)} pictures, such as '{empty[0]}': all of them is background.", flush=True
-        )
+        print(f"Nobody was found in {len(empty)} pictures, such as '{empty[0]}': they are background.", flush=True)
     return failures
 
 
@@ -271,13 +273,13 @@ def _parse_frames(
     """
     shown = parser.description.foreground
 
-    def write(index: int, frame: Frame, prediction: Prediction) -> None:
+    def write(index: int, frame: Frame, people: list[Person] | None, prediction: Prediction) -> None:
         for kind, video in videos.items():
             video.write(
                 VIDEO_KINDS[kind](frame.pixels, prediction.classes, parser.description, shown=shown), frame.time
             )
         if outputs.each_frame is not None:
-            writer.write(frame_name(source.name, index), frame.pixels, prediction)
+            writer.write(frame_name(source.name, index), frame.pixels, prediction, people)
 
     done = 0
     with ExitStack() as stack:
@@ -287,9 +289,9 @@ def _parse_frames(
         }
         shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
         behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
-        predictions = options.predictions(parser, ((frame, frame.pixels, None) for frame in _until_none(frames)))
-        for frame, prediction in predictions:
-            behind.submit(write, done, frame, prediction)
+        items = people_in_frames(_until_none(frames), options.detector)
+        for (frame, people), prediction in options.predictions(parser, items):
+            behind.submit(write, done, frame, people, prediction)
             done += 1
             shown_progress.advance()
     return done

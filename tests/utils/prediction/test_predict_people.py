@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.palette import colour_table
-from tests.support.predicting import Run, mask, save, written
+from tests.support.predicting import Run, frames_of, make_video, mask, save, written
 from utils.inference import HumanParser
 from utils.inference.people import Person, PersonDetector, parsed_boxes
 
@@ -96,6 +96,20 @@ def test_results_of_other_people_options_are_made_anew(
     assert (mask(tmp_path / "out/masks/a.png") != whole).any()
     assert run("--input", "a.png", "--people", "auto") == 0
     assert "already" in capsys.readouterr().out
+
+
+def test_people_in_videos_keep_their_numbers(run: Run, parser: HumanParser, tmp_path: Path) -> None:
+    make_video(tmp_path / "clip.avi", 3, (120, 110))
+    assert run("--input", "clip.avi", "--people", "auto", "--frames", "--instances", "--json") == 0
+    frames = frames_of(tmp_path / "clip.avi")
+    for index, frame in enumerate(frames):
+        expected = parser.predict(frame, person_boxes=parsed_boxes(PEOPLE), return_people=True)
+        name = f"clip.frames/{index:06d}"
+        np.testing.assert_array_equal(mask(tmp_path / f"out/masks/{name}.png"), expected.classes)
+        with Image.open(tmp_path / f"out/instances/{name}.png") as instances:
+            np.testing.assert_array_equal(np.asarray(instances), expected.people)
+        values = json.loads((tmp_path / f"out/json/{name}.json").read_text())
+        assert [entry["number"] for entry in values["people"]] == [1, 2]
 
 
 @pytest.mark.parametrize(
