@@ -6,6 +6,7 @@ if __name__ == "__main__":
     end_at_once_on_ctrl_c()
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from utils.checkpoint.snapshots import load_model
 from utils.cli import size_option
 from utils.export.export import FORMATS, WEIGHTS_ALONE, export
 from utils.export.verify import overall_agreement
+from utils.files import check_outputs
 
 EPILOG = """\
 formats:
@@ -59,13 +61,14 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.classes and options.format in WEIGHTS_ALONE:
         parser.error(f"--classes is for onnx and torch: {options.format} holds weights alone")
-    if options.output.is_dir():
+    if os.path.isdir(options.output):  # Path.is_dir raises for names that are too long
         parser.error(f"--output '{options.output}' is a folder; name a file")
     return options
 
 
 def run(options: argparse.Namespace) -> None:
     """Export as the options say, and print how the file was checked."""
+    check_outputs(options, "output")
     named = find_description(options.dataset)
     model, own, _ = load_model(options.checkpoint, input_size=options.input_size)
     description = settle_description(named, own, model.num_classes, where=f"'{options.checkpoint}'")

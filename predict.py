@@ -19,7 +19,7 @@ from dataset.options import OptionParser
 from dataset.workers import default_workers
 from utils import cli
 from utils.cli import IMAGES_AT_ONCE, add_device_and_amp, add_mask_format, scales_option, size_option
-from utils.files import remove_leftovers
+from utils.files import check_writable, remove_leftovers
 from utils.inference import HumanParser
 from utils.inference.people import PersonDetector
 from utils.prediction.inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
@@ -200,6 +200,8 @@ def parse(
     record: PredictionRecord,
 ) -> list[Failure]:
     """Load the network and do what is to be done; return what could not be read."""
+    for kind in outputs.kinds:
+        check_writable(options.output / kind / "file")
     parser = HumanParser.from_checkpoint(
         options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
     )

@@ -1,5 +1,6 @@
 """Writing files: whole or not at all, whatever happens meanwhile."""
 
+import argparse
 import contextlib
 import errno
 import json
@@ -7,7 +8,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,6 +75,14 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise OSError if `whole_file(path)` could not be written now: to be told before hours of work, not after."""
     with contextlib.suppress(_NothingToWriteError), whole_file(path):
         raise _NothingToWriteError
+
+
+def check_outputs(options: argparse.Namespace, *names: str, folders: Sequence[str] = ()) -> None:
+    """Raise OSError where a file, or a file in one of the folders, that options name could not be written now."""
+    for name in (*names, *folders):
+        path = getattr(options, name)
+        if path is not None:
+            check_writable(Path(path, "file") if name in folders else path)
 
 
 def partial_path(path: Path) -> Path:

@@ -36,7 +36,7 @@ from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.examples import EXAMPLES, Predict, examples_picture
 from utils.evaluation.predictions import MapFolder, read_map, score_folder
 from utils.evaluation.report import evaluation_report, folder_report, format_report
-from utils.files import whole_file, write_json
+from utils.files import check_outputs, whole_file, write_json
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import TorchEngine
 from utils.inference.human_parser import HumanParser
@@ -96,6 +96,7 @@ def run(description: str, scales: Sequence[float], arguments: list[str] | None =
     options = parse_options(description, scales, arguments)
 
     def work() -> int:
+        check_outputs(options, "report", "examples", "confusion_picture", folders=["save_predictions"])
         if options.predictions:
             return score_and_report(options)
         with leaving_processes():
