@@ -27,7 +27,7 @@ import utils.checkpoint.snapshots
 from dataset.descriptions import load_description
 from tests.support.building import empty_network
 from tests.support.miniatures import MiniatureNetwork, make_miniatures
-from tests.support.pages import PAGES, ROOT, Block, Command, commands, fenced_blocks
+from tests.support.pages import PAGES, ROOT, Block, Command, commands, fenced_blocks, without_launcher
 from tests.support.weights import published, timm
 from utils.checkpoint.transfer import start_from
 from utils.inference.people import Person, PersonDetector
@@ -168,8 +168,7 @@ def run_arguments(arguments: list[str], patch: pytest.MonkeyPatch) -> int:
     if arguments[0] == "-c":
         exec(arguments[1], {})
         return 0
-    if arguments[:2] == ["-m", "torch.distributed.run"]:  # one process is enough
-        arguments = arguments[next(i for i, word in enumerate(arguments) if word.endswith(".py")) :]
+    arguments = without_launcher(arguments)  # one process is enough
     is_module = arguments[0] == "-m"
     name, options = (arguments[1], arguments[2:]) if is_module else (arguments[0], arguments[1:])
     if not is_module:

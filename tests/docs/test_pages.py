@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import PAGES, ROOT, Command, code_spans, command, commands, fenced_blocks, outside_blocks
+from tests.support.pages import (
+    PAGES,
+    ROOT,
+    Command,
+    code_spans,
+    command,
+    commands,
+    fenced_blocks,
+    outside_blocks,
+    without_launcher,
+)
 
 HISTORY = ROOT / "CHANGELOG.md"
 """Speaks of options that are gone, too."""
@@ -67,9 +77,7 @@ def target(words: list[str]) -> tuple[str, list[str]] | None:
     if words[0] == "sbatch":
         words = words[1:]
     elif Path(words[0]).name.startswith("python"):
-        words = words[1:]
-        if words[:2] == ["-m", "torch.distributed.run"]:
-            words = words[next(i for i, word in enumerate(words) if word.endswith(".py")) :]
+        words = without_launcher(words[1:])
     if len(words) > 1 and words[0] == "-m":
         is_ours = (ROOT / words[1].partition(".")[0]).is_dir()
         return (words[1], words[2:]) if is_ours else None

@@ -10,6 +10,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 """All of them, the changelog included."""
 
+DISTRIBUTED = ("train.py", "evaluate.py", "evaluate_multiscale.py")
+"""The scripts that may run in several processes."""
+
 _FENCE = re.compile(r"^ *```(\w*)$")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _SETTING = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -94,6 +97,12 @@ def command(words: list[str], where: str) -> Command:
         settings[setting[1]] = setting[2]
         rest = rest[1:]
     return Command(where, settings, ["export"] if exported else rest)
+
+
+def without_launcher(words: list[str]) -> list[str]:
+    """Return a Python command without what starts several processes of it: from the script that they run on."""
+    places = [place for place, word in enumerate(words) if Path(word).name in DISTRIBUTED]
+    return words[places[0] :] if places else words
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
