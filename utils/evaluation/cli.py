@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL
 from dataset.command import DONE, NOT_ALL_WELL, CommandError, run_command
+from dataset.correspondence import read_correspondence, same_classes
 from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.files import printable
 from dataset.layouts import DatasetError, Sample
@@ -31,7 +32,6 @@ from utils.cli import (
     size_option,
 )
 from utils.distributed import Processes, leaving_processes, start_processes
-from utils.evaluation.correspondence import read_correspondence, same_classes
 from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.examples import EXAMPLES, Predict, examples_picture
 from utils.evaluation.predictions import MapFolder, read_map, score_folder

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL
+from dataset.correspondence import Correspondence
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import LABEL_SUFFIXES, DatasetError, Sample, files_by_id
 from dataset.reading import read_label
 from utils.background import run_ahead
-from utils.evaluation.correspondence import Correspondence
 from utils.evaluation.scores import Scores
 from utils.prediction.record import RECORD_FILE
 from utils.progress import Progress

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.class_names import ATR, LIP
+from dataset.correspondence import read_correspondence
 from dataset.descriptions import BUILT_IN
 from dataset.layouts import Sample
 from dataset.prepare_ccp import CCP
 from utils.boundaries import BoundaryIoU
 from utils.evaluation import cli
 from utils.evaluation.cli import save_to
-from utils.evaluation.correspondence import read_correspondence
 from utils.metrics import ConfusionMatrix
 
 IDS = ("a", "sub/b", "c")
@@ -174,7 +174,7 @@ def test_a_table_gives_the_classes_of_other_parsers_their_names_here(
     ("table", "message"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "must hold a JSON object with predictions, map or others"),
+        ("[]", "must hold a JSON object, not []"),
         ('{"mapp": {}}', "must hold a JSON object with predictions, map or others"),
         ('{"predictions": "art"}', "or one of lip, cihp, atr"),
         ('{"predictions": ["a", "a"]}', "different class names"),

@@ -15,6 +15,8 @@ from dataset.layouts import DatasetError
 from dataset.reading import read_label
 
 _KEYS = ("predictions", "map", "others")
+_PREDICTIONS = "the predictions"
+_HOW_TO_NAME = "; their names are those of the key predictions"
 
 
 class Correspondence(NamedTuple):
@@ -50,25 +52,39 @@ def read_correspondence(path: Path, dataset: DatasetDescription) -> Corresponden
     Pixels of the value 255, and those that stand for no class, have no class: the label's is not found there. Raises
     DatasetError, which names the file, where it says something else.
     """
+    values = read_object(path)
+    if not values or not values.keys() <= set(_KEYS):
+        raise DatasetError(
+            f'{path}: must hold a JSON object with predictions, map or others, such as {{"predictions": "atr", '
+            f'"map": {{"Bag": "Background"}}}}, not {shortened(values)}'
+        )
+    return correspondence_to(dataset, _classes_of_maps(values.get("predictions"), path), values, path)
+
+
+def correspondence_to(
+    dataset: DatasetDescription, maps: DatasetDescription, values: Mapping[str, Any], path: Path
+) -> Correspondence:
+    """Return what the keys "map" and "others" of a file say of the classes of `maps`; see `read_correspondence`."""
+    others = _target(values.get("others"), dataset, f"{path}: others")
+    table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
+    for index, name in enumerate(maps.class_names):
+        table[index] = dataset.class_names.index(name) if name in dataset.class_names else others
+    named = _named_targets(values.get("map", {}), maps, dataset, path)
+    table[list(named)] = list(named.values())
+    return Correspondence(maps, table)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; raise DatasetError, which names the file, where it holds something else."""
     try:
         values = parse_json(read_text(path))
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise DatasetError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict) or not values or not values.keys() <= set(_KEYS):
-        raise DatasetError(
-            f'{path}: must hold a JSON object with predictions, map or others, such as {{"predictions": "atr", '
-            f'"map": {{"Bag": "Background"}}}}, not {shortened(values)}'
-        )
-    maps = _classes_of_maps(values.get("predictions"), path)
-    others = _target(values.get("others"), dataset, f"{path}: others")
-    table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
-    for index, name in enumerate(maps.class_names):
-        table[index] = dataset.class_names.index(name) if name in dataset.class_names else others
-    named = _named_targets(values.get("map", {}), maps.class_names, dataset, path)
-    table[list(named)] = list(named.values())
-    return Correspondence(maps, table)
+    if not isinstance(values, dict):
+        raise DatasetError(f"{path}: must hold a JSON object, not {shortened(values)}")
+    return values
 
 
 def _classes_of_maps(classes: Any, path: Path) -> DatasetDescription:
@@ -84,7 +100,7 @@ def _classes_of_maps(classes: Any, path: Path) -> DatasetDescription:
             f"{path}: predictions must be a list of 1 to {IGNORE_LABEL} different class names in the order of the "
             f"maps' values, or one of {', '.join(BUILT_IN)}, not {shortened(classes)}"
         )
-    return DatasetDescription(name="the predictions", class_names=names)
+    return DatasetDescription(name=_PREDICTIONS, class_names=names)
 
 
 def _are_names(classes: Any) -> bool:
@@ -95,13 +111,11 @@ def _are_names(classes: Any) -> bool:
     )
 
 
-def _named_targets(
-    named: Any, class_names: Sequence[str], dataset: DatasetDescription, path: Path
-) -> Mapping[int, int]:
+def _named_targets(named: Any, maps: DatasetDescription, dataset: DatasetDescription, path: Path) -> Mapping[int, int]:
     """Return the dataset's class of each class that the key "map" names, by index."""
     if not isinstance(named, dict):
         raise DatasetError(f"{path}: map must be an object of classes, not {shortened(named)}")
-    targets: dict[int, int] = {}
+    class_names, targets = maps.class_names, dict[int, int]()
     for source, target in named.items():
         if source in class_names:
             index = class_names.index(source)
@@ -109,8 +123,8 @@ def _named_targets(
             index = int(source)
         else:
             raise DatasetError(
-                f"{path}: map has {shortened(source)}, which is none of the {len(class_names)} classes of the "
-                f"predictions ({_listed(class_names)}); their names are those of the key predictions"
+                f"{path}: map has {shortened(source)}, which is none of the {len(class_names)} classes of "
+                f"{maps.name} ({_listed(class_names)}){_HOW_TO_NAME if maps.name == _PREDICTIONS else ''}"
             )
         if index in targets:
             raise DatasetError(f"{path}: map has the class {class_names[index]!r} twice, by its name and by its value")

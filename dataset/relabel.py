@@ -1,0 +1,101 @@
+"""Merge, rename or leave out the classes of a dataset: a new one, of the same photographs.
+
+    python -m dataset.relabel --data-dir DIR --classes new.json --output NEW_DIR
+
+`new.json` is the `dataset.json` of the new dataset with two more keys: "map", {an old class: a new one, or null}, where
+null is not labelled (ignored), and "others", what the rest becomes, likewise. A class that "map" does not have keeps
+its name where the new dataset has that name. Without "others" the rest is not labelled.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dataset import IGNORE_LABEL
+from dataset.command import run_command
+from dataset.correspondence import Correspondence, correspondence_to, read_object
+from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription, list_samples, load_description
+from dataset.layouts import LAYOUTS, SPLITS, DatasetError, Sample, split_exists
+from dataset.options import OptionParser
+from dataset.reading import save_label
+
+
+def relabel(data_dir: Path, old: DatasetDescription, classes: Path, output: Path) -> dict[str, int]:
+    """Write the dataset to a new folder in the LIP layout; return how many photographs each split has.
+
+    Raises DatasetError where the table in `classes` or a label cannot be used, and where `output` is not empty.
+    """
+    values = read_object(classes)
+    new = DatasetDescription.from_dict(values, str(classes))
+    table = correspondence_to(new, old, values, classes)
+    missing = [
+        new.class_names[index] for index in range(new.num_classes) if index not in table.table[: old.num_classes]
+    ]
+    if missing:
+        raise DatasetError(f"{classes}: no class of {old.name} becomes {', '.join(missing)}; complete the map")
+    if new.layout != "lip":
+        raise DatasetError(f"{classes}: the new dataset is written in the LIP layout; leave its layout out")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DatasetError(f"{output} exists and is not an empty folder; name a new one with --output")
+    splits = {
+        split: list_samples(data_dir, old, split) for split in SPLITS if split_exists(data_dir, old.layout, split)
+    }
+    for split, samples in splits.items():
+        _write_split(samples, split, output, table, new)
+    content = json.dumps(new.to_dict(), indent=1, ensure_ascii=False)
+    (output / DESCRIPTION_FILE).write_text(content + "\n", encoding="utf-8")
+    return {split: len(samples) for split, samples in splits.items()}
+
+
+def _write_split(
+    samples: Sequence[Sample], split: str, output: Path, table: Correspondence, new: DatasetDescription
+) -> None:
+    images, labels, ids = LAYOUTS["lip"][split][:3]
+    for sample in tqdm(samples, desc=split, disable=None):
+        assert sample.label_path is not None
+        photograph = output / images / f"{sample.id}{sample.image_path.suffix}"
+        label = output / labels / f"{sample.id}.png"
+        for path in (photograph, label):  # an id may lie in subfolders
+            path.parent.mkdir(parents=True, exist_ok=True)
+        save_label(label, table.read(sample.label_path), new)
+        shutil.copyfile(sample.image_path, photograph)
+    (output / str(ids)).write_text("".join(f"{sample.id}\n" for sample in samples), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = OptionParser(
+        prog="python -m dataset.relabel",
+        description="Merge, rename or leave out the classes of a dataset: a new one, of the same photographs.",
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--dataset", metavar="NAME", help="lip, cihp, atr, ...; found out where it is left out")
+    parser.add_argument(
+        "--classes", type=Path, required=True, metavar="FILE.json", help="the new dataset.json, with map and others"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write the new dataset to")
+    options = parser.parse_args(arguments)
+    return run_command("dataset.relabel", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Relabel as the options say, and print what became what."""
+    old = load_description(options.data_dir, options.dataset)
+    counts = relabel(options.data_dir, old, options.classes, options.output)
+    new = load_description(options.output)
+    table = correspondence_to(new, old, read_object(options.classes), options.classes).table[: old.num_classes]
+    for index, name in [*enumerate(new.class_names), (IGNORE_LABEL, "not labelled")]:
+        sources = [old.class_names[source] for source in np.flatnonzero(table == index)]
+        if sources:
+            print(f"{name}: {', '.join(sources)}")
+    print(f"{options.output}: " + ", ".join(f"{count} {split} photographs" for split, count in counts.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
