@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from dataset.command import run_command
+from dataset.files import show
 from dataset.options import OptionParser
 from utils.checkpoint.classes import find_description, settle_description
 from utils.checkpoint.metadata import NetworkMetadata
@@ -76,11 +77,10 @@ def run(options: argparse.Namespace) -> None:
     start = time.monotonic()
     comparisons = export(model, metadata, options.output, options.format)
     for comparison in comparisons:
-        print(comparison)
-    print(
+        show(str(comparison))
+    show(
         f"'{options.output}' ({options.output.stat().st_size / 2**20:.0f} MB) is equal to PyTorch: classes agree on "
         f"{overall_agreement(comparisons):.4f} % of the pixels; exported in {time.monotonic() - start:.0f} s",
-        flush=True,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.command import DONE, NOT_ALL_WELL, run_command
+from dataset.files import printable, show
 from dataset.options import OptionParser
 from dataset.workers import default_workers
 from utils import cli
@@ -219,7 +220,7 @@ def parse(
     )
     for reason, jobs in plan.reasons.items():
         count = f"{len(jobs)} of {len(plan.jobs)} inputs, such as '{jobs[0].source.name}',"
-        print(f"Parsing {count} anew: the results in '{options.output}' {reason}.", flush=True)
+        show(f"Parsing {count} anew: the results in '{options.output}' {reason}.")
     for kind in SUFFIXES:
         remove_leftovers(options.output / kind)
     failures: list[Failure] = []
@@ -238,20 +239,20 @@ def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, 
     jobs, todo = len(plan.jobs), len(plan.todo)
     if todo:
         text = f"{todo - len(failures)} of {jobs} inputs parsed in {duration(seconds)}, results in '{output}'"
-        print(text + (f"; {jobs - todo} had been done before." if todo < jobs else "."), flush=True)
+        show(text + (f"; {jobs - todo} had been done before." if todo < jobs else "."))
     else:
-        print(f"All results ({jobs}) are in '{output}' already; --overwrite makes them again.", flush=True)
+        show(f"All results ({jobs}) are in '{output}' already; --overwrite makes them again.")
     if found.left_out:
         first = f"{counted_suffixes(found.left_out)}; the first is '{found.left_out[0]}'"
-        print(f"Left out, since pictures and videos of these formats are not read: {first}", file=sys.stderr)
+        show(f"Left out, since pictures and videos of these formats are not read: {first}", to=sys.stderr)
     if failures:
-        print(f"{len(failures)} could not be read, or not to the end, or not written:", file=sys.stderr)
+        show(f"{len(failures)} could not be read, or not to the end, or not written:", to=sys.stderr)
         for failure in failures:
-            print(f"  {failure.reason}", file=sys.stderr)
+            show(f"  {printable(failure.reason)}", to=sys.stderr)
     if found.unreadable:
-        print("These folders could not be searched for pictures:", file=sys.stderr)
+        show("These folders could not be searched for pictures:", to=sys.stderr)
         for error in found.unreadable:
-            print(f"  {error.filename}: {error.strerror}", file=sys.stderr)
+            show(f"  {printable(error.filename)}: {error.strerror}", to=sys.stderr)
     return NOT_ALL_WELL if failures or found.unreadable else DONE
 
 

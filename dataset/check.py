@@ -28,7 +28,7 @@ from dataset.class_chart import ChartColumn, draw_class_chart
 from dataset.command import DONE, NOT_ALL_WELL, run_command
 from dataset.content import Problem, SampleFindings, SplitContent, findings_of
 from dataset.descriptions import DatasetDescription, load_description
-from dataset.files import printable
+from dataset.files import show
 from dataset.layouts import (
     SPLITS,
     DatasetError,
@@ -253,9 +253,9 @@ def run(options: argparse.Namespace) -> int:
     description = load_description(options.data_dir, options.dataset)
     contents, problems = check_dataset(options.data_dir, description, options.workers)
     warnings = suspicions(contents, description)
-    print(printable(f"{description.name}: {description.num_classes} classes, in {options.data_dir}"), end="\n\n")
-    print(format_contents(contents, description.class_names), end="\n\n")
-    print(printable(format_problems(problems, warnings), kept="\n"))
+    show(f"{description.name}: {description.num_classes} classes, in {options.data_dir}\n")
+    show(f"{format_contents(contents, description.class_names)}\n")
+    show(format_problems(problems, warnings))
     if options.report:
         report = report_of(options.data_dir, description, contents, problems, warnings)
         options.report.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ It lies here because the commands of this room need it, and this room imports no
 """
 
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from dataset.files import printable
+from dataset.files import printable, show
 from dataset.interrupts import INTERRUPTED, end_at_once, is_first, say_interrupted
 
 DONE, NOT_ALL_WELL, FAILED, LOST = 0, 1, 2, 3
@@ -56,7 +57,11 @@ def run_command(
         out_of_memory: what to do where the memory is too small, such as "choose a smaller --batch-size".
         interrupted: what to say after Ctrl-C.
     """
-    logging.basicConfig(format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PrintableFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that a terminal's encoding has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     status = FAILED
     try:
         with _ctrl_c_once():
@@ -82,10 +87,15 @@ def run_command(
     return status
 
 
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), kept="\n\t")
+
+
 def say(sentence: str) -> None:
     """Print on standard error why a command ends; of several processes that end alike, the first alone says it."""
     _let_the_first_speak()
-    print(printable(sentence, kept="\n\t"), file=sys.stderr, flush=True)
+    show(sentence, to=sys.stderr)
 
 
 def _let_the_first_speak() -> None:

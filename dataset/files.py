@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 LARGEST_FILE = 2**31 - 1
 """Bytes that are read from one file: what OpenCV takes, and far more than a photograph or list has."""
@@ -87,3 +87,8 @@ def printable(text: str, *, kept: str = "") -> str:
         character if character.isprintable() or character in kept else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def show(text: str, to: TextIO | None = None) -> None:
+    """Print a text, made `printable` but for line ends and tabs, at once, on standard output or elsewhere."""
+    print(printable(text, kept="\n\t"), file=to, flush=True)

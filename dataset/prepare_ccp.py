@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
-from dataset.files import open_regular, read_regular, visible_files
+from dataset.files import open_regular, read_regular, show, visible_files
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.options import OptionParser
 from dataset.reading import save_label
@@ -261,9 +261,9 @@ def run(options: argparse.Namespace) -> None:
     written = prepare(options.source, options.output, all_photographs=options.all)
     expected = [name for ids in split_ids(all_photographs=options.all).values() for name in ids]
     missing = [name for name in expected if not _is_there(options.source, name)]
-    print(f"{options.output}: " + ", ".join(f"{len(ids)} {split} photographs" for split, ids in written.items()))
+    show(f"{options.output}: " + ", ".join(f"{len(ids)} {split} photographs" for split, ids in written.items()))
     if missing:
-        print(f"{options.source} is not complete: {len(missing)} of {len(expected)} photographs are missing there")
+        show(f"{options.source} is not complete: {len(missing)} of {len(expected)} photographs are missing there")
 
 
 if __name__ == "__main__":

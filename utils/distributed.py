@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dataset.command import SECONDS_FOR_THE_FIRST, LostProcessError
+from dataset.files import show
 from utils.device import choose_device
 
 _LOST = re.compile(r"gloo|connection (was )?(closed|reset|refused)|broken pipe|nccl", re.IGNORECASE)
@@ -90,11 +91,10 @@ def _warn_of_own_address() -> None:
             return
     except OSError:
         address = "no address"
-    print(
+    show(
         f"Other machines may not reach this one: its name, {name}, stands for {address} here (see /etc/hosts). If so, "
         "set GLOO_SOCKET_IFNAME to the network interface that they reach (`ip address` lists them), such as eth0.",
-        file=sys.stderr,
-        flush=True,
+        to=sys.stderr,
     )
 
 
@@ -130,7 +130,7 @@ def _has_lost_another(error: RuntimeError) -> bool:
 def print_from_main(text: str) -> None:
     """Print a line from the main process alone."""
     if not dist.is_initialized() or dist.get_rank() == 0:
-        print(text, flush=True)
+        show(text)
 
 
 def reduce_flags(flags: Sequence[bool]) -> list[bool]:

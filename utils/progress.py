@@ -6,6 +6,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from dataset.files import printable, show
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -17,13 +19,13 @@ class Progress:
     """
 
     def __init__(self, title: str, total: int, unit: str, *, done: int = 0, quiet: bool = False) -> None:
-        self.title, self.total, self.unit, self.quiet = title, total, unit, quiet
+        self.title, self.total, self.unit, self.quiet = printable(title), total, unit, quiet
         self.first = self.done = done
         self.note = ""
         self.start = self.last_line = time.monotonic()
         terminal = not quiet and sys.stderr is not None and sys.stderr.isatty()
         self.bar = (
-            tqdm(total=total, initial=done, desc=title, unit=unit, dynamic_ncols=True, smoothing=0.1)
+            tqdm(total=total, initial=done, desc=self.title, unit=unit, dynamic_ncols=True, smoothing=0.1)
             if terminal
             else None
         )
@@ -49,7 +51,7 @@ class Progress:
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
         time_text = f"{duration(left)} left" if self.done < self.total else f"took {duration(seconds)}"
         text = f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {time_text}"
-        print(text + (f", {self.note}" if self.note else ""), file=sys.stderr, flush=True)
+        show(text + (f", {self.note}" if self.note else ""), to=sys.stderr)
 
     def __enter__(self) -> "Progress":
         return self

@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from dataset.command import run_command
+from dataset.files import show
 from dataset.options import SEED, WORKERS, OptionParser
 from dataset.people.folder import PEOPLE, make_dataset, people_size, write_sheet
 
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     """Draw what the options ask for, and print where it is."""
     if options.sheet:
         write_sheet(options.sheet, options.size, options.seed)
-        print(f"wrote {options.sheet}")
+        show(f"wrote {options.sheet}")
     if options.output:
         folder = make_dataset(
             options.output,
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
             force=options.force,
             workers=options.workers,
         )
-        print(f"{folder} holds {options.train} training and {options.val} validation pictures")
+        show(f"{folder} holds {options.train} training and {options.val} validation pictures")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dataset import IGNORE_LABEL
 from dataset.command import DONE, NOT_ALL_WELL, CommandError, run_command
 from dataset.correspondence import read_correspondence, same_classes
 from dataset.descriptions import DatasetDescription, list_samples, load_description
-from dataset.files import printable
+from dataset.files import printable, show
 from dataset.layouts import DatasetError, Sample
 from dataset.options import WORKERS_OR_NONE, OptionParser
 from dataset.reading import save_label
@@ -170,11 +170,11 @@ def score_and_report(options: argparse.Namespace) -> int:
     if not score.problems:
         return DONE
     count = len(score.problems)
-    print(f"{count} of {score.images} class maps cannot be used, and count as wrong everywhere:", file=sys.stderr)
+    show(f"{count} of {score.images} class maps cannot be used, and count as wrong everywhere:", to=sys.stderr)
     for problem in score.problems[:SHOWN_PROBLEMS]:
-        print(printable(f"  {problem.reason}"), file=sys.stderr)
+        show(f"  {printable(problem.reason)}", to=sys.stderr)
     if count > SHOWN_PROBLEMS:
-        print(f"  ... and {count - SHOWN_PROBLEMS} more; --report FILE.json has them all", file=sys.stderr)
+        show(f"  ... and {count - SHOWN_PROBLEMS} more; --report FILE.json has them all", to=sys.stderr)
     return NOT_ALL_WELL
 
 
@@ -187,7 +187,7 @@ def write_report(
     predict: Predict,
 ) -> None:
     """Print a report, and write the files that were asked for; `predict` gives the class maps of examples."""
-    print(format_report(report), flush=True)
+    show(format_report(report))
     if options.report:
         write_json(options.report, report)
     if options.examples:

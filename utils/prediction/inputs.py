@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataset.descriptions import DatasetDescription
-from dataset.files import parse_json, read_text, visible_files
+from dataset.files import parse_json, read_text, show, visible_files
 from utils.inference.inputs import Boxes
 from utils.inference.picture_files import OTHER_SUFFIXES, PICTURE_SUFFIXES
 from utils.prediction.names import unique_names
@@ -182,7 +182,7 @@ def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
     if len(strangers) == len(boxes):
         raise InputError(f"--boxes '{file}' names none of the pictures; its first entry is {[*strangers, None][0]!r}")
     if strangers:
-        print(f"--boxes: {len(strangers)} entries belong to no picture, such as {strangers[0]!r}", file=sys.stderr)
+        show(f"--boxes: {len(strangers)} entries belong to no picture, such as {strangers[0]!r}", to=sys.stderr)
     return boxes
 
 

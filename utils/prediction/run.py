@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from dataset.files import show
 from utils.background import WorkBehind, run_ahead
 from utils.inference.canvas import Prediction
 from utils.inference.human_parser import HumanParser
@@ -196,7 +197,7 @@ def parse_pictures(
             behind.submit(write, item, prediction)
             shown.advance()
     if empty:
-        print(f"Nobody was found in {len(empty)} pictures, such as '{empty[0]}': they are background.", flush=True)
+        show(f"Nobody was found in {len(empty)} pictures, such as '{empty[0]}': they are background.")
     return failures
 
 

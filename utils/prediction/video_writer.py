@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dataset.files import show
 from utils.files import whole_path
 from utils.pictures.figures import Picture
 from utils.prediction.video import VideoError, VideoReader, import_av
@@ -48,7 +49,7 @@ def find_encoder(path: Path) -> str:
 
 @functools.cache
 def _say_once(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    show(sentence, to=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from dataset.crops import TrainingCrops, worker_init
 from dataset.descriptions import DatasetDescription
+from dataset.files import show
 from dataset.layouts import Sample
 from dataset.sampling import TrainingBatches
 from dataset.suspicions import look_before_training
@@ -70,7 +71,7 @@ def starting_state(
     elif processes.is_main and last.exists():
         aside = last.with_suffix(".previous.pth")  # lest this run be continued from it after a crash
         last.replace(aside)
-        print(f"The earlier run's {last} is now {aside.name}.", flush=True)
+        show(f"The earlier run's {last} is now {aside.name}.")
     return state
 
 
@@ -113,11 +114,10 @@ def announce(state: TrainingState, samples: dict[str, list[Sample]]) -> None:
         return
     config, device = state.config, state.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
-    print(
+    show(
         f"{state.description.name}: {len(samples['train'])} training and {len(samples['val'])} validation images, "
         f"{state.description.num_classes} classes; {state.total_steps} steps of {state.batches.images_per_step} images "
         f"on {state.processes.world_size} x {name}, amp {config.amp}; snapshots and logs in {config.snapshot_dir}",
-        flush=True,
     )
     for line in look_before_training(samples, state.description, workers=max(1, config.num_workers)):
-        print(line, flush=True)
+        show(line)

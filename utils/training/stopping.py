@@ -8,6 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from dataset.command import CommandError
+from dataset.files import show
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,6 +57,6 @@ class StopRequest:
             if "TORCHELASTIC_RUN_ID" in os.environ:
                 return  # all processes get it, also where one of them has failed
             with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
-                print(f"\n{signal.Signals(number).name}: stopping after this step ...", file=sys.stderr, flush=True)
+                show(f"\n{signal.Signals(number).name}: stopping after this step ...", to=sys.stderr)
         elif "TORCHELASTIC_RUN_ID" not in os.environ:
             sys.exit(128 + number)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from dataset.files import show
 from dataset.layouts import Sample
 from utils.checkpoint.snapshots import write_snapshot
 from utils.distributed import copy_buffers_from_main
@@ -44,11 +45,10 @@ def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: R
         return
     examples = training_picture(model, samples[:EXAMPLES], description, config.input_size)
     log.picture("validation/examples", state.step, examples)
-    print(
+    show(
         f"epoch {epoch}: mIoU {mean_iou:.2f} ({evaluation.exact_centre.mean_iou:.2f} with exact centres), "
         f"pixel accuracy {evaluation.confusion.pixel_accuracy:.2f}"
         + (" (the best so far)" if mean_iou > best else f" (best {best:.2f})"),
-        flush=True,
     )
     if mean_iou > best:
         write_snapshot(state.path("Best"), state.network_dict() | {"finished_epochs": epoch})

@@ -10,6 +10,7 @@ import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
 
+from dataset.files import show
 from utils.web.door import Door
 from utils.web.page import WebPage
 
@@ -25,7 +26,7 @@ _FOLDER = Path(__file__).parent
 def launch(page: WebPage, blocks: gr.Blocks, host: str, port: int) -> None:
     """Serve the page until Ctrl-C. Raises OSError where the port is taken."""
     serve(page, blocks, host, port)
-    print(f"CSENet's page is at {blocks.local_url} - Ctrl-C ends it.", flush=True)
+    show(f"CSENet's page is at {blocks.local_url} - Ctrl-C ends it.")
     blocks.block_thread()
 
 
