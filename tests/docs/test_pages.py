@@ -40,6 +40,8 @@ LAUNCHED = {
     "./run_tests.sh": ("--oldest",),
     "docs/slurm.sh": ("train.py",),
 }
+PUT_THERE = ("dataset/resnet101-imagenet.pth",)
+"""Files that people put into the folder."""
 # Options of other programs (Slurm, apptainer) in sentences.
 OF_OTHERS = {"--nodes", "--nv", "--signal"}
 
@@ -116,6 +118,15 @@ def exists(name: str) -> bool:
     if not name.endswith((".py", ".sh")):
         return importlib.util.find_spec(name) is not None
     return any((ROOT / name).is_file() or any(ROOT.glob(f"{folder}/{name}")) for folder in ("*", "*/*"))
+
+
+@all_pages
+def test_files_and_folders_of_the_project_exist(page: Path) -> None:
+    rooms = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("data", "snapshots"))
+    for where, span in code_spans(page):
+        for word in span.split():
+            if re.fullmatch(rf"({rooms})/[\w./-]+", word) and page != HISTORY and word not in PUT_THERE:
+                assert (ROOT / word).exists(), f"{where}: there is no {word}"
 
 
 @all_pages
