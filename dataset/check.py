@@ -15,7 +15,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ from dataset.layouts import (
 from dataset.options import WORKERS, OptionParser
 from dataset.reading import check_same_size, read_image, read_label, read_people
 from dataset.suspicions import suspicions
-from dataset.workers import default_workers
+from dataset.workers import default_workers, thread_pool
 
 SHOWN_PER_KIND = 20
 
@@ -112,7 +111,7 @@ def check_samples(
     """Read every photograph and label map; return what is in them and what is wrong with them."""
     content = SplitContent(description.num_classes, len(samples))
     problems: list[Problem] = []
-    with ThreadPoolExecutor(workers) as pool:  # threads: decoding runs outside Python's lock
+    with thread_pool(workers) as pool:  # threads: decoding runs outside Python's lock
         found = pool.map(partial(check_sample, description=description), samples)
         for findings, wrong in tqdm(found, total=len(samples), desc=split, unit=" photographs", disable=None):
             content.add(findings)

@@ -6,7 +6,6 @@ suspicious about the counts is said in one place for both, `dataset.suspicions`.
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from dataset.descriptions import DatasetDescription
 from dataset.layouts import Sample
 from dataset.palette import Colour
 from dataset.reading import exif_orientation, label_colours, read_label
+from dataset.workers import thread_pool
 
 LABELS_LOOKED_AT = 500
 SECONDS_TO_LOOK = 10.0
@@ -140,11 +140,10 @@ def look_at(samples: Sequence[Sample], description: DatasetDescription, *, worke
     order = np.random.default_rng(0).permutation(len(samples))[:LABELS_LOOKED_AT]
     content = SplitContent(description.num_classes, len(samples))
     end = time.monotonic() + SECONDS_TO_LOOK
-    with ThreadPoolExecutor(workers) as pool:  # threads: decoding runs outside Python's lock
+    with thread_pool(workers) as pool:  # threads: decoding runs outside Python's lock
         for findings in pool.map(partial(_look_at_one, description=description), [samples[i] for i in order]):
             content.add(findings)
             if time.monotonic() > end:
-                pool.shutdown(cancel_futures=True)
                 break
     return content
 

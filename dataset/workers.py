@@ -1,7 +1,10 @@
 """How many threads or processes work at once, where nobody says it."""
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 MOST_WORKERS = 8
@@ -22,6 +25,16 @@ def cores_of_each(sharing: int) -> int:
 def default_workers(sharing: int = 1) -> int:
     """Return how many workers read photographs for each of `sharing` users of this machine: one a core, at most 8."""
     return min(MOST_WORKERS, cores_of_each(sharing))
+
+
+@contextlib.contextmanager
+def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a `with` block a pool of threads; what they have not begun when it is left, by Ctrl-C, say, is dropped."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _quotas() -> list[float]:
