@@ -13,6 +13,7 @@ from torch import nn
 
 from dataset.descriptions import BUILT_IN, load_description
 from dataset.people import make_dataset
+from dataset.prepare_ccp import main as prepare_ccp
 from dataset.prepare_ccp import split_ids
 from modules.layers import classifier
 from tests.support.clothing import make_repository, person
@@ -51,7 +52,10 @@ def make_miniatures(folder: Path) -> Path:
         (lip / name).unlink()
     tags = person(120, 80, (20, 100, 20, 60))
     ids = split_ids()
-    make_repository(folder / "clothing-co-parsing", dict.fromkeys([*ids["train"][:4], *ids["val"][:2]], tags))
+    published = make_repository(
+        folder / "clothing-co-parsing", dict.fromkeys([*ids["train"][:4], *ids["val"][:2]], tags)
+    )
+    assert prepare_ccp(["--source", str(published), "--output", str(folder / "data/ccp")]) == 0
 
     (folder / "snapshots").mkdir()
     (folder / "dataset").mkdir()
