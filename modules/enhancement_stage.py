@@ -4,11 +4,15 @@ Both maps are projected to C channels; then follow this network's two ideas (cha
 both maps with spatial compensation), and a 3 x 3 convolution that sees the projected fine map once more.
 """
 
+from typing import cast
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.channel_enhancement import ChannelEnhancement
-from modules.layers import conv_bn_act, resize
+from modules.layers import conv_bn_act
+from modules.resized_convolution import conv3x3_of_resized
 from modules.spatial_enhancement import SpatialCompensation, flow_head, warp
 
 
@@ -35,6 +39,16 @@ class EnhancementStage(nn.Module):
         """Map low (N, low_channels, H, W) and high (N, high_channels, H', W') to (N, channels, H, W)."""
         detail = self.low_project(low)
         low, high = self.channel_enhancement(detail, self.high_project(high))
-        both = torch.cat([resize(self.high_reduce(high), low.shape[-2:]), self.low_reduce(low)], dim=1)
-        low, high = warp(low, self.low_flow(both)), warp(high, self.high_flow(both))
+        reduced = self.high_reduce(high), self.low_reduce(low)
+        low, high = warp(low, _flow(self.low_flow, *reduced)), warp(high, _flow(self.high_flow, *reduced))
         return self.merge(torch.cat([self.compensation(low, high), detail], dim=1))
+
+
+def _flow(head: nn.Sequential, high: Tensor, low: Tensor) -> Tensor:
+    """Return head(torch.cat([resize(high, low.shape[-2:]), low], dim=1)): channels are dropped before they are resized.
+
+    Maps high (N, C, H', W') and low (N, C, H, W) to a flow field (N, 2, H, W).
+    """
+    dropout, conv = head
+    of_high, of_low = cast(nn.Conv2d, conv).weight.split((high.shape[1], low.shape[1]), dim=1)
+    return conv3x3_of_resized(dropout(high), of_high, low.shape[-2:]) + F.conv2d(dropout(low), of_low, padding=1)

@@ -8,12 +8,14 @@ Unlike in the original block, the affinity comes from the backbone alone, and no
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.layers import conv_bn_act, resize
+from modules.resized_convolution import conv3x3_of_resized
 
 
 class PixelAffinity(nn.Module):
@@ -45,4 +47,8 @@ class PixelAffinity(nn.Module):
         # Detached, as published: the refinement trains the affinity, not the map that is averaged.
         values = resize(F.relu(x.detach()), size)
         refined = (values.flatten(2) @ affinity.to(values.dtype)).view_as(values)
-        return self.merge(torch.cat([x, resize(refined, x.shape[-2:])], dim=1))
+        # The same as self.merge(torch.cat([x, resize(refined, x.shape[-2:])], dim=1)).
+        conv = cast(nn.Conv2d, self.merge[0])
+        of_x = F.conv2d(x, conv.weight[:, : x.shape[1]], conv.bias, padding=1)
+        of_refined = conv3x3_of_resized(refined, conv.weight[:, x.shape[1] :], x.shape[-2:])
+        return cast(Tensor, self.merge[1:](of_x + of_refined))

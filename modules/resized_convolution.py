@@ -1,0 +1,43 @@
+"""A 3 x 3 convolution of an enlarged map, without enlarging it.
+
+    conv(up(s)) = sum over the taps (dy, dx) of  R[dy] (W[dy, dx] s) C[dx]^T
+
+Bilinear resizing `up` multiplies by a matrix from either side, and a tap of the convolution shifts the rows of the one
+and of the other. So the channels are mixed at the small size, where there are a sixteenth of the pixels, and the
+matrices R (rows) and C (columns) with shifted rows enlarge the result. Nothing else changes but the order of the sums;
+neither the enlarged map nor what it would be joined with is ever made, or kept for the backward pass.
+"""
+
+import torch
+from torch import Tensor
+
+
+def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Return conv2d(resize(small, size), weight, padding=1), with `resize` that of `modules.layers`.
+
+    small: (N, C, h, w). weight: (out, C, 3, 3). size: (H, W). Returns (N, out, H, W).
+    """
+    n, out, (h, w) = small.shape[0], weight.shape[0], small.shape[2:]
+    mixing = weight.permute(0, 2, 3, 1).flatten(0, 2)  # (out * 3 * 3, C)
+    mixed = (mixing @ small.flatten(2)).view(n, out, 3, 3, h, w)  # (N, out, dy, dx, h, w)
+    rows, columns = _shifted_resize(h, size[0], like=mixed), _shifted_resize(w, size[1], like=mixed)
+    # Joined by `cat`: exporting for any size would fail at a reshape of two axes into one.
+    wide = torch.cat(mixed.unbind(dim=3), dim=-1) @ columns.T  # (N, out, dy, h, W)
+    return rows @ torch.cat(wide.unbind(dim=2), dim=-2)
+
+
+def _shifted_resize(small: int, large: int, *, like: Tensor) -> Tensor:
+    """Return the matrix (large, 3 * small) that, for each of three taps, resizes and shifts along one axis.
+
+    Row y of the part of tap d holds the weights with which the small positions make the large position y + d - 1: at
+    most two, linear in the distance; none where that lies outside, in the convolution's padding.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    column = torch.arange(small, device=like.device)
+    taps = []
+    for shift in (-1, 0, 1):
+        position = torch.arange(large, device=like.device)[:, None] + shift
+        inside = (position >= 0) & (position < large)
+        distance = position.to(dtype) * ((small - 1) / max(large - 1, 1)) - column
+        taps.append((1 - distance.abs()).clamp(min=0) * inside)
+    return torch.cat(taps, dim=1).to(like.dtype)
