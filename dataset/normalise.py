@@ -11,6 +11,6 @@ STD = (0.229, 0.224, 0.225)
 
 def normalise(images: Tensor) -> Tensor:
     """Turn BGR pixels (N, 3, H, W) uint8 into network input: float32, divided by 255, less MEAN, over STD."""
-    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(3, 1, 1)
+    # Made on the host and sent without waiting: `device=` would wait for all that a GPU still has to do.
+    mean, std = (torch.tensor(x).view(3, 1, 1).to(images.device, non_blocking=True) for x in (MEAN, STD))
     return (images.float() / 255 - mean) / std

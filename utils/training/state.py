@@ -39,10 +39,10 @@ class TrainingState:
     ) -> None:
         self.description, self.config, self.processes, self.batches = description, config, processes, batches
         self.device = processes.device
-        if self.device.type == "cuda":
-            model = model.to(self.device).to(memory_format=torch.channels_last)
-            if processes.world_size > 1:
-                model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self.layout = fastest_layout(self.device)
+        model = model.to(self.device).to(memory_format=self.layout)
+        if self.device.type == "cuda" and processes.world_size > 1:
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if config.compile:
             model.compile()
         self.model = model
@@ -133,6 +133,16 @@ class TrainingState:
                 f"the interrupted run has already done {content['step']} steps, and {self.config.epochs} epochs are "
                 f"only {self.total_steps}; set --epochs higher"
             )
+
+
+def fastest_layout(device: torch.device) -> torch.memory_format:
+    """Return how the network and its images are laid out in memory for training.
+
+    Channels last, which GPUs and processors with AVX-512 convolve without rearranging anything. Without AVX-512 the
+    gradient of a convolution's weights takes twice as long that way (see "Profiles" in benchmarks/README.md).
+    """
+    on_narrow_cpu = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512"
+    return torch.contiguous_format if on_narrow_cpu else torch.channels_last
 
 
 def snapshot_path(config: TrainConfig, description: DatasetDescription, epoch: int | str) -> Path:

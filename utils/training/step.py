@@ -50,10 +50,9 @@ def _batch_loss(state: TrainingState, batch: dict[str, Tensor], batch_number: in
     torch.manual_seed(int(random.integers(2**62)))  # for dropout
     order = None
     if config.mixup and random.random() < MIXUP_PROBABILITY:
-        order = torch.from_numpy(random.permutation(len(images))).to(device)
+        order = torch.from_numpy(random.permutation(len(images))).to(device, non_blocking=True)
         images = (1 - MIXUP_SHARE) * images + MIXUP_SHARE * images[order]
-    if device.type == "cuda":
-        images = images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=state.layout)
     dtype = AMP_DTYPES[config.amp]
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
         out = state.network(images)
