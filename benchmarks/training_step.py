@@ -1,123 +1,156 @@
-"""How long is a training step, and what memory does it need? CSENet beside torchvision's DeepLabV3 with ResNet-101.
+"""How long is a training step, and what memory does it need? CSENet beside the yardstick (see harness.py).
 
-A step is forward, loss, backward and the optimiser's update, on random images and labels; DeepLabV3 has the plain cross
-entropy. Memory is what the GPU had allocated at its peak; on a CPU, where nothing counts it, what a step keeps for its
-backward pass, plus weights, gradients and momentum.
+A step is forward, loss, backward and the optimiser's update, on random images and drawn labels. Ours is that of a
+training: its memory layout, its loss. The yardstick is eager, in float32, in PyTorch's default layout, with the cross
+entropy of both of its outputs. Before anything is timed, loss and gradient of a step are compared with those recorded
+from the published code.
 
-    python benchmarks/training_step.py --batch 2
+Memory is what the GPU had allocated at its peak; on a CPU the most that a process of its own had resident, everything
+included, over two steps.
+
+    python benchmarks/training_step.py
     python benchmarks/training_step.py --device cuda --amp bf16 --batch 16
 """
 
 import argparse
-import statistics
+import multiprocessing
+import resource
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import CLASSES, autocast, seconds
-from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser
+from benchmarks.harness import CLASSES, add_options, autocast, ratio, setting, setting_line, take_turns, yardstick
+from dataset.options import OptionParser
+from dataset.people import draw_person
 from networks import CSENet
-from utils.cli import IMAGES_AT_ONCE, device_option, parse_options, size_option
+from tests.golden.recorded import label_maps, load, published_weights, random_images
+from utils.checkpoint.loading import load_weights
+from utils.cli import IMAGES_AT_ONCE, parse_options
+from utils.files import write_json
 from utils.losses import CSENetLoss
+from utils.training.state import fastest_layout
 
-GIB = 2**30
+GB = 1e9
+NETWORKS = ("CSENet", "yardstick")
 
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--device",
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        type=device_option,
-        help="cuda where there is",
-    )
-    parser.add_argument("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the crops (473,473)")
-    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
-    parser.add_argument("--classes", type=CLASSES, default=20, help="number of classes (20)")
-    parser.add_argument("--amp", choices=("off", "bf16"), default="off", help="autocast (off: float32)")
-    parser.add_argument("--warmup", type=PERIOD_OR_NEVER, default=1, help="steps that do not count (1)")
-    parser.add_argument("--repeat", type=COUNT, default=3, help="steps that count (3)")
+    add_options(parser, warmup=1, repeat=3)
+    add = parser.add_argument
+    add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
+    add("--classes", type=CLASSES, default=20, help="number of classes (20)")
+    add("--amp", choices=("off", "bf16"), default="off", help="autocast of CSENet's step (off: float32)")
+    add("--measure", choices=("time", "memory", "both"), default="both", help="what to measure (both)")
     return parse_options(parser)
 
 
-def step_of(network: nn.Module, loss: Callable[[object], Tensor], images: Tensor, amp: str) -> Callable[[], None]:
-    """Return a function that does one training step."""
+def check_step(device: torch.device) -> None:
+    """Raise AssertionError where loss or gradient of a float32 step differ from those of the published code."""
+    recorded = load("train_97")
+    network = load_weights(CSENet(20, (97, 97)), published_weights()).train()
+    for module in network.modules():
+        if isinstance(module, nn.Dropout2d):
+            module.p = 0.0
+    layout = fastest_layout(device)
+    network.to(device).to(memory_format=layout)
+    images = random_images(int(recorded["image_seed"]), recorded["image_shape"]).to(device).to(memory_format=layout)
+    labels = label_maps(int(recorded["label_seed"]), *(int(n) for n in recorded["image_shape"][[0, 2, 3]])).to(device)
+    total, _ = CSENetLoss(20)(network(images), labels)
+    total.backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm().item()
+    np.testing.assert_allclose(total.item(), float(recorded["loss"]), rtol=1e-4)
+    np.testing.assert_allclose(norm, np.linalg.norm(recorded["grad_norms"]), rtol=1e-3)
+
+
+def training_step(name: str, options: argparse.Namespace) -> Callable[[], None]:
+    """Return a function that does one training step of CSENet or the yardstick."""
+    device, ours = torch.device(options.device), name == "CSENet"
+    layout = fastest_layout(device) if ours else torch.contiguous_format
+    amp = options.amp if ours else "off"
+    drawn = [torch.from_numpy(draw_person(index)[1].astype(np.uint8)) for index in range(options.batch)]
+    labels = torch.stack([F.interpolate(label[None, None], options.size)[0, 0] for label in drawn]).to(device)
+    labels = torch.where(labels == 255, labels, labels % options.classes)
+    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
+    network = CSENet(options.classes, options.size) if ours else yardstick(options.classes)
+    network.train().to(device).to(memory_format=layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4, fused=True)
+    criterion = CSENetLoss(options.classes)
+
+    def loss() -> Tensor:
+        with autocast(device, amp):
+            out = network(images)
+        if ours:
+            return criterion(out, labels)[0]
+        parts = [F.cross_entropy(out[key].float(), labels.long(), ignore_index=255) for key in ("out", "aux")]
+        return parts[0] + 0.5 * parts[1]
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with autocast(images.device, amp):
-            out = network(images)
-        loss(out).backward()
+        loss().backward()
         optimizer.step()
 
     return step
 
 
-def memory(step: Callable[[], None], network: nn.Module, device: torch.device) -> float:
-    """Return the GiB that one step needs."""
+def peak_memory(name: str, options: argparse.Namespace) -> float:
+    """Return the bytes that two steps need at their peak; to be called in a process of its own."""
+    device = torch.device(options.device)
+    step = training_step(name, options)
+    for _ in range(2):
+        step()
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        step()
-        return torch.cuda.max_memory_allocated(device) / GIB
-    kept: dict[int, int] = {}
+        return float(torch.cuda.max_memory_allocated(device))
+    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        step()
-    weights = {parameter.untyped_storage().data_ptr(): parameter.nbytes for parameter in network.parameters()}
-    activations = sum(size for place, size in kept.items() if place not in weights)
-    return (activations + 3 * sum(weights.values())) / GIB
+def in_own_process(name: str, options: argparse.Namespace) -> float:
+    """Return `peak_memory`, measured in a new process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(peak_memory, name, options).result()
 
 
 def main() -> None:
-    """Time both networks and print what was measured on what."""
+    """Check, time both networks in turn, and print what was measured on what."""
     options = read_options()
     device = torch.device(options.device)
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
-    labels = torch.randint(options.classes, (options.batch, *options.size), device=device)
-    criterion = CSENetLoss(options.classes)
-    networks: dict[str, tuple[nn.Module, Callable[..., Tensor]]] = {
-        "CSENet": (CSENet(options.classes, options.size), lambda out: criterion(out, labels)[0]),
-        "DeepLabV3 (torchvision)": (
-            torchvision.models.segmentation.deeplabv3_resnet101(
-                weights=None, weights_backbone=None, num_classes=options.classes
-            ),
-            lambda out: F.cross_entropy(out["out"].float(), labels),
-        ),
-    }
-    medians = []
-    print(f"{'network':<26}{'images/s':>10}{'s/step, median':>16}{'memory, GiB':>13}")
-    for name, (network, loss) in networks.items():
-        step = step_of(network.train().to(device).to(memory_format=layout), loss, images, options.amp)
-        for _ in range(options.warmup):
-            step()
-        medians.append(statistics.median(seconds(step, device) for _ in range(options.repeat)))
-        needed = memory(step, network, device)
-        print(f"{name:<26}{options.batch / medians[-1]:>10.2f}{medians[-1]:>16.2f}{needed:>13.1f}", flush=True)
-        network.cpu()
-        del step
-    print(f"A step of CSENet takes {medians[0] / medians[1]:.2f} times as long as one of DeepLabV3")
-    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, threads: {torch.get_num_threads()}"
+    about = setting(device)
     height, width = options.size
+    found: dict[str, object] = {"batch": options.batch, "size": options.size, "amp": options.amp} | about
+    if options.measure in ("both", "memory"):
+        found["peak_bytes"] = memory = {name: in_own_process(name, options) for name in NETWORKS}
+        print(f"{'network':<12}{'memory, GB':>12}")
+        for name, needed in memory.items():
+            print(f"{name:<12}{needed / GB:>12.2f}", flush=True)
+    if options.measure in ("both", "time"):
+        check_step(device)
+        steps = {name: training_step(name, options) for name in NETWORKS}
+        times = take_turns(steps, device, warmup=options.warmup, repeat=options.repeat)
+        print(f"{'network':<12}{'s/step':>10}{'fastest':>10}{'slowest':>10}{'images/s':>10}")
+        for name, seconds in times.items():
+            median = float(np.median(seconds))
+            figures = f"{median:>10.2f}{min(seconds):>10.2f}{max(seconds):>10.2f}{options.batch / median:>10.2f}"
+            print(f"{name:<12}{figures}", flush=True)
+        of_yardstick = ratio(times["CSENet"], times["yardstick"])
+        print(f"A step of CSENet takes {of_yardstick} times as long as one of the yardstick")
+        found |= {"seconds": times, "ratio": of_yardstick._asdict()}
     print(
-        f"{chip}; {options.batch} x 3 x {height} x {width}, {options.classes} classes, amp {options.amp}; "
-        f"{options.repeat} steps after {options.warmup}; torch {torch.__version__}, "
-        f"torchvision {torchvision.__version__}"
+        f"{options.batch} x 3 x {height} x {width}, {options.classes} classes, amp {options.amp}, layout "
+        f"{str(fastest_layout(device)).removeprefix('torch.')}; {options.repeat} steps after {options.warmup}; "
+        f"{setting_line(device)}"
     )
+    if options.json:
+        write_json(options.json, found)
 
 
 if __name__ == "__main__":

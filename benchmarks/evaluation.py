@@ -1,0 +1,131 @@
+"""What does an evaluation add to the network? The seconds of a whole folder, in units of the bare network's.
+
+A folder of drawn people is evaluated as evaluate.py does it: read, fit to crops, parsed with the mirror image, mapped
+back, counted. The bare network parses as many crops that are already in memory, each with its mirror image, and does
+nothing else. They take turns. Before that, the evaluation's confusion matrix is compared with one that is counted here
+from the same class maps, picture by picture.
+
+    python benchmarks/evaluation.py --pictures 16
+    python benchmarks/evaluation.py --device cuda --amp bf16 --pictures 512 --scales 0.75,1,1.25
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns
+from dataset.descriptions import list_samples, load_description
+from dataset.geometry import back_to_picture, fit_to_crop
+from dataset.normalise import normalise
+from dataset.options import COUNT, OptionParser, Whole
+from dataset.people.folder import make_dataset
+from dataset.reading import read_sample
+from networks import CSENet
+from utils.cli import IMAGES_AT_ONCE, parse_options, scales_option
+from utils.distributed import Processes
+from utils.evaluation.engine import evaluate
+from utils.files import write_json
+from utils.inference.crop_parser import CropParser, fused_logits
+from utils.inference.engines import TorchEngine
+from utils.metrics import ConfusionMatrix
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, warmup=0, repeat=3)
+    add = parser.add_argument
+    add("--pictures", type=COUNT, default=16, help="in the folder (16)")
+    add("--batch", type=IMAGES_AT_ONCE, default=8, help="pictures at once (8)")
+    add("--scales", type=scales_option, default=(1.0,), metavar="S,S...", help="of the crop, averaged (1)")
+    add("--num-workers", type=Whole(0, 64, "each needs memory"), default=1, help="processes that read pictures (1)")
+    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
+    add("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast (off: float32)")
+    return parse_options(parser)
+
+
+def evaluator(engine: TorchEngine, folder: Path, options: argparse.Namespace) -> Callable[[int], NDArray[np.int64]]:
+    """Return a function that evaluates the first pictures of a folder and returns their confusion matrix."""
+    description = load_description(folder)
+    samples = list_samples(folder, description, "val")
+    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs)
+    processes = Processes(0, 1, 1, engine.device)
+
+    def run(count: int) -> NDArray[np.int64]:
+        return evaluate(
+            parser,
+            samples[:count],
+            description,
+            processes,
+            crop_size=options.size,
+            batch_size=options.batch,
+            num_workers=options.num_workers,
+            title="folder",
+        ).exact_centre.matrix
+
+    return run
+
+
+def check(found: NDArray[np.int64], engine: TorchEngine, folder: Path, options: argparse.Namespace) -> None:
+    """Raise AssertionError where the first two pictures, parsed and counted one by one, give another matrix."""
+    description = load_description(folder)
+    expected = ConfusionMatrix(description.num_classes)
+    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs)
+    for sample in list_samples(folder, description, "val")[:2]:
+        image, label = read_sample(sample, description)
+        crop = torch.from_numpy(fit_to_crop(image, options.size)).permute(2, 0, 1)[None].contiguous()
+        size = (label.shape[0], label.shape[1])
+        expected.update(back_to_picture(parser.classes(crop)[0].cpu().numpy(), size), label)
+    off = np.abs(found - expected.matrix).sum() / expected.matrix.sum()
+    assert off <= 1e-3, f"{off:.2%} of the pixels are counted otherwise than one by one"
+
+
+def bare_network(engine: TorchEngine, options: argparse.Namespace) -> Callable[[], None]:
+    """Return a function that parses as many crops as there are pictures, each with its mirror image."""
+    crops = torch.randint(256, (options.batch, 3, *options.size), dtype=torch.uint8)
+
+    @torch.inference_mode()
+    def run() -> None:
+        for start in range(0, options.pictures, options.batch):
+            images = normalise(crops[: options.pictures - start].to(engine.device))
+            for part in images.split(1) if engine.device.type == "cpu" else [images]:
+                fused_logits(engine, part, scales=options.scales)
+
+    return run
+
+
+def main() -> None:
+    """Check and time the evaluation of a folder, and print what was measured on what."""
+    options = read_options()
+    device = torch.device(options.device)
+    engine = TorchEngine(CSENet(20, options.size, depth=options.depth).eval().to(device), device, amp=options.amp)
+    with tempfile.TemporaryDirectory() as name:
+        folder = make_dataset(Path(name, "people"), num_train=1, num_val=max(2, options.pictures))
+        run = evaluator(engine, folder, options)
+        check(run(2), engine, folder, options)
+        runs = {"folder": lambda: run(options.pictures), "network": bare_network(engine, options)}
+        times = take_turns(runs, device, warmup=options.warmup, repeat=options.repeat)
+    of_network = ratio(times["folder"], times["network"])
+    for name, seconds in times.items():
+        print(f"{name:<10}{float(np.median(seconds)) / options.pictures:>8.3f} s a picture")
+    print(f"Evaluating the folder takes {of_network} times as long as the bare network")
+    height, width = options.size
+    print(
+        f"{options.pictures} pictures, {height} x {width}, batch {options.batch}, scales {options.scales}, mirror, amp "
+        f"{options.amp}, {options.num_workers} reading; {options.repeat} runs; {setting_line(device)}"
+    )
+    if options.json:
+        about = {"pictures": options.pictures, "size": options.size, "batch": options.batch, "scales": options.scales}
+        write_json(options.json, about | {"seconds": times, "ratio": of_network._asdict()} | setting(device))
+
+
+if __name__ == "__main__":
+    main()
