@@ -1,0 +1,123 @@
+"""Where does the time go? The shares of convolutions, norms, copies and so on of a training step and of an evaluation.
+
+What PyTorch's profiler saw of one step (one picture's evaluation with mirror) after one that does not count. Loss and
+outputs are compared with those of the same run without the profiler first.
+
+    python benchmarks/profiles.py --size 241,241
+    python benchmarks/profiles.py --device cuda
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.harness import add_options, setting, setting_line
+from dataset.options import OptionParser
+from networks import CSENet
+from utils.cli import IMAGES_AT_ONCE, parse_options
+from utils.files import write_json
+from utils.inference.crop_parser import fused_logits
+from utils.inference.engines import TorchEngine
+from utils.losses import CSENetLoss
+from utils.training.state import fastest_layout
+
+KINDS = {
+    "convolution": ("conv",),
+    "batch norm": ("batch_norm",),
+    "activation": ("threshold", "leaky_relu", "clamp_min", "sigmoid", "dropout"),
+    "resizing, sampling": ("upsample", "grid_sampl"),
+    "matrix product": ("mm", "bmm", "addmm", "matmul"),
+    "copy, join, fill": ("copy_", "cat", "fill_", "zero_", "clone"),
+    "loss": ("ParsingLoss", "sort", "scatter", "gather", "nonzero", "index", "cumsum", "exp_", "amax", "where"),
+    "optimiser": ("sgd", "SGD", "Optimizer"),
+    "sums, products": ("add", "mul", "sum", "mean", "sub", "div", "neg", "rsub"),
+}
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, warmup=1, repeat=1)
+    add = parser.add_argument
+    add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
+    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
+    return parse_options(parser)
+
+
+def kind_of(operation: str) -> str:
+    """Return the first kind that an operation's name belongs to."""
+    return next((kind for kind, parts in KINDS.items() if any(part in operation for part in parts)), "other")
+
+
+def shares(run: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Return the percentage of each kind of operation, most first."""
+    activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
+    with profile(activities=[activity]) as found:
+        run()
+    times: Counter[str] = Counter()
+    for event in found.key_averages():
+        times[kind_of(event.key)] += (
+            event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+        )
+    return {kind: 100 * time / times.total() for kind, time in times.most_common()}
+
+
+def training_step(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
+    """Return a function that does a training step and returns its loss."""
+    layout = fastest_layout(device)
+    network = CSENet(20, options.size, depth=options.depth).train().to(device).to(memory_format=layout)
+    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
+    labels = torch.randint(20, (options.batch, *options.size), dtype=torch.uint8, device=device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4, fused=True)
+    criterion = CSENetLoss(20)
+
+    def step() -> Tensor:
+        torch.manual_seed(0)  # for dropout
+        optimizer.zero_grad(set_to_none=True)
+        loss: Tensor = criterion(network(images), labels)[0]
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def evaluation(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
+    """Return a function that parses one image with its mirror image and returns the classes."""
+    engine = TorchEngine(CSENet(20, options.size, depth=options.depth).eval().to(device), device)
+    image = torch.randn(1, 3, *options.size, device=device)
+
+    @torch.inference_mode()
+    def run() -> Tensor:
+        return fused_logits(engine, image).argmax(dim=1)
+
+    return run
+
+
+def main() -> None:
+    """Profile both and print the shares."""
+    options = read_options()
+    device = torch.device(options.device)
+    found = {}
+    for name, make in {"training step": training_step, "evaluation": evaluation}.items():
+        run = make(options, device)
+        results = [run()]
+        found[name] = shares(lambda run=run, results=results: results.append(run()), device)  # type: ignore[misc]
+        torch.testing.assert_close(results[1].float(), results[0].float(), rtol=1e-3, atol=0)
+        print(f"{name}: " + ", ".join(f"{kind} {share:.1f} %" for kind, share in found[name].items()), flush=True)
+    height, width = options.size
+    print(f"{height} x {width}, a step of {options.batch}, depth {options.depth}; {setting_line(device)}")
+    if options.json:
+        write_json(options.json, {"shares": found, "size": options.size, "batch": options.batch} | setting(device))
+
+
+if __name__ == "__main__":
+    main()
