@@ -1,6 +1,7 @@
 """The small layers that every module shares."""
 
 from collections import OrderedDict
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,24 @@ def conv_bn_act_1d(in_channels: int, out_channels: int, kernel_size: int) -> nn.
 def classifier(in_channels: int, num_classes: int) -> nn.Sequential:
     """Return Dropout2d -> 1 x 1 convolution with bias: the last step of every head."""
     conv = nn.Conv2d(in_channels, num_classes, 1)
-    return nn.Sequential(OrderedDict(dropout=nn.Dropout2d(0.1), conv=conv))
+    return Classifier(OrderedDict(dropout=nn.Dropout2d(0.1), conv=conv))
+
+
+class Classifier(nn.Sequential):
+    """Dropout2d -> 1 x 1 convolution, where each image's weights lose the channels instead of its map.
+
+    The result is the same, and no second map of all channels is made and kept for the backward pass.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, classes, H, W)."""
+        dropout, conv = self[0], cast(nn.Conv2d, self[1])
+        if not self.training:
+            return cast(Tensor, conv(x))
+        kept = dropout(conv.weight.new_ones(x.shape[0], x.shape[1], 1, 1)).flatten(1)
+        weight = conv.weight.flatten(1) * kept[:, None]  # (N, classes, C)
+        bias = cast(Tensor, conv.bias)
+        return torch.baddbmm(bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def leaky_relu() -> nn.LeakyReLU:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modules.layers import classifier, conv_bn_act, conv_bn_act_1d, leaky_relu, resize
 
@@ -37,3 +37,30 @@ def test_classifier_adds_its_bias() -> None:
     nn.init.zeros_(layer.get_parameter("conv.weight"))
     layer.get_parameter("conv.bias").data.copy_(torch.tensor([1.0, 2.0]))
     assert torch.equal(layer(torch.randn(1, 3, 1, 1)).flatten(), torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_classifier_in_training_is_dropout_and_convolution_without_a_copy_of_the_map(
+    layout: torch.memory_format,
+) -> None:
+    layer = classifier(24, 5).double().train()
+    dropout, conv = layer
+    x = torch.randn(2, 24, 6, 7, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    inputs = [x, *layer.parameters()]
+    torch.manual_seed(3)
+    expected = conv(dropout(x))
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    torch.manual_seed(3)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        actual = layer(x)
+    assert (actual != conv(x)).any(), "channels are dropped"
+    torch.testing.assert_close(actual, expected)
+    upstream = torch.randn_like(expected)
+    gradients = torch.autograd.grad(actual, inputs, upstream)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, upstream))
+    assert [place for place, size in kept.items() if size >= x.nbytes] == [x.untyped_storage().data_ptr()]
