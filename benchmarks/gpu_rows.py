@@ -24,7 +24,7 @@ from benchmarks.harness import Ratio, add_options, autocast, ratio, setting, set
 from benchmarks.training_step import GB, check_step
 from dataset.options import OptionParser
 from networks import CSENet, CSENetOutput
-from utils.cli import IMAGES_AT_ONCE, parse_options
+from utils.cli import IMAGES_AT_ONCE
 from utils.files import write_json
 from utils.inference.crop_parser import MULTI_SCALES, fused_logits
 from utils.inference.engines import TorchEngine
@@ -53,7 +53,7 @@ def read_options() -> argparse.Namespace:
     add("--batch", type=IMAGES_AT_ONCE, default=16, help="images a step (16)")
     add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
     add("--compile", action="store_true", help="compile the network of the bf16 rows")
-    return parse_options(parser)
+    return parser.parse_args()
 
 
 class Training(NamedTuple):

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import add_options, setting, setting_line
 from dataset.options import OptionParser
 from networks import CSENet
-from utils.cli import IMAGES_AT_ONCE, parse_options
+from utils.cli import IMAGES_AT_ONCE
 from utils.files import write_json
 from utils.inference.crop_parser import fused_logits
 from utils.inference.engines import TorchEngine
@@ -49,7 +49,7 @@ def read_options() -> argparse.Namespace:
     add = parser.add_argument
     add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
     add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
-    return parse_options(parser)
+    return parser.parse_args()
 
 
 def kind_of(operation: str) -> str:

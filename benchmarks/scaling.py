@@ -30,7 +30,6 @@ from benchmarks.harness import add_options, setting, setting_line, take_turns
 from benchmarks.plots import Curve, plot
 from dataset.options import OptionParser
 from networks import CSENet
-from utils.cli import parse_options
 from utils.files import write_json
 from utils.losses import CSENetLoss
 from utils.pictures.figures import save_picture
@@ -54,7 +53,7 @@ def read_options() -> argparse.Namespace:
     add("--sizes", type=numbers, default=(97, 145, 193), metavar="N,N...", help="sides of the crop (97,145,193)")
     add("--processes", type=numbers, default=(1, 2), metavar="N,N...", help="that train together (1,2)")
     add("--figure", type=Path, metavar="FILE.png", help="draw the curves there")
-    return parse_options(parser)
+    return parser.parse_args()
 
 
 def batch_of(images: int, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
