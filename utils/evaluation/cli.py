@@ -142,7 +142,12 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     human_parser = HumanParser(engine, dataset, loaded.model.input_size)
 
     def predict(sample: Sample, photograph: Picture) -> NDArray[np.uint8]:
-        return human_parser.predict(photograph, scales=options.scales, mirror=options.mirror)
+        return human_parser.predict(
+            photograph,
+            scales=options.scales,
+            mirror=options.mirror,
+            borders="published",  # what was measured
+        )
 
     write_report(options, report, evaluation.confusion, dataset, samples, predict)
 

@@ -28,7 +28,8 @@ class Evaluation(NamedTuple):
     """What an evaluation found, over all processes.
 
     published: of the predictions mapped back as the published evaluation does, by a centre in whole pixels: what is
-    called mIoU. exact: of the same predictions mapped back by the exact centre, as `HumanParser` does.
+    called mIoU. exact: of the same predictions mapped back by the exact centre, as `HumanParser` does
+    with `borders="published"`.
     """
 
     published: Scores
