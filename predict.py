@@ -28,6 +28,7 @@ from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
 from utils.prediction.plan import Plan, make_plan, network_options
 from utils.prediction.record import Options, PredictionRecord
 from utils.prediction.run import Failure, Job, ParseOptions, VideoOutputs, parse_pictures, parse_video
+from utils.prediction.share import Share, shared_run
 from utils.progress import Progress, duration
 
 EPILOG = """\
@@ -145,12 +146,26 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Parse what the options name; return the exit status. Raises ValueError where nothing can be done."""
+    """Parse what the options name; return the exit status. Raises ValueError where nothing can be done.
+
+    Where there are several processes, the main one decides what is to be done, and reports.
+    """
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"--output '{options.output}' is a file; name a folder")
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # comes at half of the limit
     if options.large_pictures:
         Image.MAX_IMAGE_PIXELS = None
+    with shared_run(options.device) as share:
+        found, plan = share.from_main(lambda: find_work(options))
+        start = time.monotonic()
+        failures = share.gather(parse(options, plan, share) if plan.todo else [])
+        if share.is_main:
+            report(options.output, plan, failures, found, time.monotonic() - start)
+    return NOT_ALL_WELL if failures or found.unreadable else DONE
+
+
+def find_work(options: argparse.Namespace) -> tuple[Found, Plan]:
+    """Return what the options name, and what of it is to be done."""
     found = find_sources(options.input, skipped=[options.output / kind for kind in SUFFIXES])
     boxes = read_boxes(options.boxes, found.sources) if options.boxes else {}
     pictures, videos = wanted_outputs(options)
@@ -169,11 +184,7 @@ def run(options: argparse.Namespace) -> int:
     for source in found.sources:
         own_boxes = None if source.is_video else boxes.get(source.relative)
         jobs.append(Job(source, videos if source.is_video else pictures, {**common, "boxes": own_boxes}, own_boxes))
-    record = PredictionRecord(options.output)
-    plan = make_plan(jobs, record, overwrite=options.overwrite)
-    start = time.monotonic()
-    failures = parse(options, plan, pictures, videos, record) if plan.todo else []
-    return report(options.output, plan, failures, found, time.monotonic() - start)
+    return found, make_plan(jobs, PredictionRecord(options.output), overwrite=options.overwrite)
 
 
 def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOutputs]:
@@ -193,49 +204,54 @@ def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOu
     return outputs, VideoOutputs(options.output, video_kinds, outputs if options.frames else None)
 
 
-def parse(
-    options: argparse.Namespace,
-    plan: Plan,
-    outputs: PictureOutputs,
-    video_outputs: VideoOutputs,
-    record: PredictionRecord,
-) -> list[Failure]:
-    """Load the network and do what is to be done; return what could not be read."""
+def parse(options: argparse.Namespace, plan: Plan, share: Share) -> list[Failure]:
+    """Load the network and do this process's share of what is to be done; return what could not be read."""
+    outputs, video_outputs = wanted_outputs(options)
     for kind in outputs.kinds:
         check_writable(options.output / kind / "file")
     parser = HumanParser.from_checkpoint(
-        options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
+        options.checkpoint, share.device, options.amp, input_size=options.input_size, description=options.dataset
     )
     keep = kept_classes(options.keep, parser.description)
     writer = PictureWriter(outputs, parser.description, keep, options.mask_format)
+    record = PredictionRecord(options.output)
     settings = ParseOptions(
         scales=options.scales,
         mirror=options.mirror,
         batch_size=options.batch_size,
         borders=options.borders,
         return_logits=options.logits,
-        detector=PersonDetector.load(options.people_weights, options.device) if options.people else None,
+        detector=PersonDetector.load(options.people_weights, share.device) if options.people else None,
         alpha_of=keep if options.cutout and options.alpha == "soft" else None,
-        workers=max(2, default_workers(sharing=2)),
+        workers=max(2, default_workers(sharing=2 * share.local_world_size)),
     )
-    for reason, jobs in plan.reasons.items():
-        count = f"{len(jobs)} of {len(plan.jobs)} inputs, such as '{jobs[0].source.name}',"
-        show(f"Parsing {count} anew: the results in '{options.output}' {reason}.")
-    for kind in SUFFIXES:
-        remove_leftovers(options.output / kind)
+    if share.is_main:
+        begin(options.output, plan)
     failures: list[Failure] = []
-    if pictures := [job for job in plan.todo if not job.source.is_video]:
-        total = sum(not job.source.is_video for job in plan.jobs)
-        with Progress("predict", total, "pictures", done=total - len(pictures)) as shown:
-            failures += parse_pictures(parser, pictures, writer, record, settings, shown=shown)
-    for video in (job for job in plan.todo if job.source.is_video):
-        failure = parse_video(parser, video, video_outputs, writer, record, settings)
+    pictures = [job for job in plan.todo if not job.source.is_video]
+    if own := share.of(pictures):
+        title, before = "predict", sum(not job.source.is_video for job in plan.jobs) - len(pictures)
+        if share.world_size > 1:
+            title, before = f"predict, process {share.rank + 1} of {share.world_size}", 0
+        with Progress(title, before + len(own), "pictures", done=before, quiet=not share.is_main) as shown:
+            failures += parse_pictures(parser, own, writer, record, settings, shown=shown)
+    for video in share.of([job for job in plan.todo if job.source.is_video]):
+        failure = parse_video(parser, video, video_outputs, writer, record, settings, quiet=not share.is_main)
         failures += [failure] if failure else []
     return failures
 
 
-def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, seconds: float) -> int:
-    """Print what was done, and what was not; return the exit status."""
+def begin(output: Path, plan: Plan) -> None:
+    """Say what is made anew, and why; remove what killed runs have left half written."""
+    for reason, jobs in plan.reasons.items():
+        count = f"{len(jobs)} of {len(plan.jobs)} inputs, such as '{jobs[0].source.name}',"
+        show(f"Parsing {count} anew: the results in '{output}' {reason}.")
+    for kind in SUFFIXES:
+        remove_leftovers(output / kind)
+
+
+def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, seconds: float) -> None:
+    """Print what was done, and what was not."""
     jobs, todo = len(plan.jobs), len(plan.todo)
     if todo:
         text = f"{todo - len(failures)} of {jobs} inputs parsed in {duration(seconds)}, results in '{output}'"
@@ -253,7 +269,6 @@ def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, 
         show("These folders could not be searched for pictures:", to=sys.stderr)
         for error in found.unreadable:
             show(f"  {printable(error.filename)}: {error.strerror}", to=sys.stderr)
-    return NOT_ALL_WELL if failures or found.unreadable else DONE
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -232,6 +232,8 @@ def parse_video(
     writer: PictureWriter,
     record: PredictionRecord,
     options: ParseOptions,
+    *,
+    quiet: bool = False,
 ) -> Failure | None:
     """Parse a video frame by frame, write its results and note what they were made from.
 
@@ -247,7 +249,8 @@ def parse_video(
         with VideoReader(source.path) as reader:
             record.forget(source.path, job.results)
             try:
-                done = _parse_frames(parser, source, reader, outputs, writer, options)
+                with Progress(source.relative, reader.frame_count, "frames", quiet=quiet) as shown:
+                    done = _parse_frames(parser, source, reader, outputs, writer, options, shown=shown)
             except VideoError:
                 outputs.remove_frames(source.name, 0)
                 raise
@@ -267,17 +270,19 @@ def _parse_frames(
     outputs: VideoOutputs,
     writer: PictureWriter,
     options: ParseOptions,
+    *,
+    shown: Progress,
 ) -> int:
     """Parse frames in batches, write videos with their times; return how many there were.
 
     `writer` is for single frames.
     """
-    shown = parser.description.foreground
+    classes = parser.description.foreground
 
     def write(index: int, frame: Frame, people: list[Person] | None, prediction: Prediction) -> None:
         for kind, video in videos.items():
             video.write(
-                VIDEO_KINDS[kind](frame.pixels, prediction.classes, parser.description, shown=shown), frame.time
+                VIDEO_KINDS[kind](frame.pixels, prediction.classes, parser.description, shown=classes), frame.time
             )
         if outputs.each_frame is not None:
             writer.write(frame_name(source.name, index), frame.pixels, prediction, people)
@@ -288,13 +293,12 @@ def _parse_frames(
         videos = {
             kind: stack.enter_context(write_video(outputs.path(kind, source.name), reader)) for kind in outputs.kinds
         }
-        shown_progress = stack.enter_context(Progress(source.relative, reader.frame_count, "frames"))
         behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
         items = people_in_frames(_until_none(frames), options.detector)
         for (frame, people), prediction in options.predictions(parser, items):
             behind.submit(write, done, frame, people, prediction)
             done += 1
-            shown_progress.advance()
+            shown.advance()
     return done
 
 

@@ -1,0 +1,83 @@
+"""predict.py in several processes: every input is parsed once, one of them speaks, and all end with one status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.predicting import Run, make_video, save, written
+from utils.prediction.share import Share
+
+PICTURES = 7
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(PICTURES):
+        save(tmp_path / f"in/{number}.png", seed=number)
+    make_video(tmp_path / "in/clip.mp4", 3)
+    return tmp_path
+
+
+def in_two_processes(folder: Path, *options: str) -> list[str]:
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = str(Path(__file__).parents[2] / "support/predict_tiny.py")
+    paths = ["--input", str(folder / "in"), "--output", str(folder / "out")]
+    return [sys.executable, *torchrun, script, "--checkpoint", "tiny", *paths, "--device", "cpu", *options]
+
+
+def masks(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "out/masks").glob("*.png")}
+
+
+def inputs_recorded(folder: Path) -> Counter[str]:
+    """Return how often each input has been noted as parsed."""
+    lines = [json.loads(line) for line in (folder / "out/predictions.jsonl").read_text().splitlines()]
+    return Counter(Path(line["input"]).name for line in lines if "sha256" in line)
+
+
+def test_two_processes_parse_each_input_once_and_tell_broken_ones_together(folder: Path, run: Run) -> None:
+    (folder / "in/broken.png").write_bytes(b"no picture")
+    (folder / "in/damaged.mp4").write_bytes(b"no video")
+    two = subprocess.run(in_two_processes(folder), capture_output=True, text=True, timeout=120)
+    assert two.returncode == 1
+    assert two.stdout.count("8 of 10 inputs parsed") == 1
+    assert two.stderr.count("2 could not be read") == 1
+    assert set(inputs_recorded(folder).values()) == {1}
+    assert len(inputs_recorded(folder)) == PICTURES + 1
+    shared = masks(folder)
+    assert run("--input", "in", "--overwrite") == 1
+    assert masks(folder) == shared
+
+
+def test_an_interrupted_run_goes_on_with_another_number_of_processes(
+    folder: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = dict(os.environ, BATCH_SECONDS="1.5")
+    process = subprocess.Popen(in_two_processes(folder, "--batch-size", "1"), env=slow, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(masks(folder)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) != 0
+    before = {path: path.stat().st_mtime_ns for path in (folder / "out/masks").glob("*.png")}
+    assert 2 <= len(before) < PICTURES
+    assert run("--input", "in") == 0
+    assert f"{len(before)} had been done before" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert written(folder / "out") == {f"masks/{number}.png" for number in range(PICTURES)} | {"overlay/clip.mp4"}
+    assert run("--input", "in") == 0
+    assert "All results (8)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_shares_are_even_and_leave_nothing_out(processes: int) -> None:
+    shares = [Share(rank, processes, processes, None).of(range(20)) for rank in range(processes)]
+    assert sorted(item for share in shares for item in share) == list(range(20))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
