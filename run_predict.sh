@@ -14,6 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/utils/launch/environment.sh"
 usage_if_asked "$0" "$@"
+check_settings
 prepare_environment
 # Status 1 says that some inputs could not be read: no reason to start again.
 export MAX_RESTARTS=${MAX_RESTARTS:-0}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch.distributed as dist
 
-from utils.distributed import start_processes, stop_processes
+from utils.distributed import leaving_processes, start_processes
 
 T = TypeVar("T")
 
@@ -58,9 +58,7 @@ def shared_run(device: str | None) -> Iterator[Share]:
     if "RANK" not in os.environ:
         yield Share(0, 1, 1, device)
         return
-    try:
+    with leaving_processes():
         processes = start_processes(device)
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
         yield Share(processes.rank, processes.world_size, processes.local_world_size, str(processes.device), group)
-    finally:
-        stop_processes()
