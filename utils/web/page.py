@@ -3,7 +3,7 @@
 import contextlib
 import html
 import itertools
-import tempfile
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from dataset.people import draw_person
+from utils.files import whole_file
 from utils.inference import HumanParser
 from utils.web.components import OPACITY, SCALES, accuracy, download_buttons, view_and_legend
 from utils.web.kept import Folder, Kept
@@ -135,8 +136,14 @@ class WebPage:
             return None
         name, content = download(kind, parsed, self.parser.description, self.shown(legend), opacity)
         self.folder.tidy(len(content))
-        path = Path(tempfile.mkdtemp(dir=self.folder.path)) / name
-        path.write_bytes(content)
+        path = self.folder.path / secrets.token_hex(16) / name
+        try:
+            with whole_file(path) as file:
+                file.write(content)
+        except OSError as error:
+            self.folder.remove(path)
+            _warn(UploadError(f"This page cannot write your download ({error.strerror}). Please try again later."))
+            return None
         self._keep_file(request, kind, path)
         return str(path)
 

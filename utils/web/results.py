@@ -16,10 +16,11 @@ from dataset.descriptions import DatasetDescription
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import cutout_picture, hard_alpha, overlay_picture
 from utils.prediction.names import shortened
-from utils.prediction.outputs import palette_picture, summary
+from utils.prediction.outputs import palette_picture
 
 VIEW_SIDE = 1280
 """Pixels of the longer side of what the browser gets to show; downloads have the picture's own size."""
+
 
 KINDS = ("mask", "overlay", "cutout")
 """What can be downloaded."""
@@ -37,15 +38,16 @@ class Parsed:
 def legend_rows(parsed: Parsed, description: DatasetDescription) -> list[dict[str, Any]]:
     """Return the classes in a picture, background left out: index, name, colour (CSS) and percentage."""
     colours = description.palette
+    counts = np.bincount(parsed.classes.ravel(), minlength=256)
     return [
         {
-            "index": row["index"],
-            "name": row["name"],
-            "colour": _css(colours[row["index"]]),
-            "percent": row["percent"],
+            "index": index,
+            "name": description.class_names[index],
+            "colour": _css(colours[index]),
+            "percent": round(100 * float(counts[index]) / parsed.classes.size, 4),
         }
-        for row in summary(parsed.classes, description)["classes"]
-        if row["index"] in description.foreground
+        for index in description.foreground
+        if counts[index]
     ]
 
 
