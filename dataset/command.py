@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from dataset.files import printable, show
-from dataset.interrupts import INTERRUPTED, end_at_once, is_first, say_interrupted
+from dataset.interrupts import INTERRUPTED, end_at_once, is_first, leave_at_once, say_interrupted
 
 DONE, NOT_ALL_WELL, FAILED, LOST = 0, 1, 2, 3
 """All is done; the work is done, but part of the data is not as it should be; it could not be done, or not to its end
@@ -64,10 +64,11 @@ def run_command(
         sys.stdout.reconfigure(errors="backslashreplace")
     status = FAILED
     try:
-        with _ctrl_c_once():
+        with _ctrl_c_once(interrupted):
             return work() or DONE
-    except KeyboardInterrupt:
-        say_interrupted(interrupted)
+    except KeyboardInterrupt as event:
+        if not isinstance(event, _SaidInterrupt):
+            say_interrupted(interrupted)
         return INTERRUPTED
     except BrokenPipeError:
         # What the output was piped into, such as `head`, has seen enough. Nothing more can be written there, and Python
@@ -104,9 +105,13 @@ def _let_the_first_speak() -> None:
         time.sleep(SECONDS_FOR_THE_FIRST)
 
 
+class _SaidInterrupt(KeyboardInterrupt):
+    """Ctrl-C, to which the program has answered already."""
+
+
 @contextlib.contextmanager
-def _ctrl_c_once() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in a `with` block, once: what then tidies up is not interrupted in its turn.
+def _ctrl_c_once(sentence: str) -> Iterator[None]:
+    """Let Ctrl-C print a sentence and raise KeyboardInterrupt, once: what then tidies up is not interrupted by another.
 
     A second one ends the program at once. Not so under torchrun, which passes on a signal that its processes have had
     already, and ends them itself if they take too long.
@@ -114,8 +119,12 @@ def _ctrl_c_once() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else end_at_once)
-        raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else leave)
+        say_interrupted(sentence)  # tidying up may take a while
+        raise _SaidInterrupt
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        leave_at_once()
 
     if before not in (signal.default_int_handler, end_at_once):
         yield

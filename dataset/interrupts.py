@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -22,6 +23,11 @@ def end_at_once_on_ctrl_c() -> None:
 def end_at_once(number: int, frame: FrameType | None) -> None:
     """Handle a signal by ending without tidying up, from which Python would come back with tracebacks."""
     say_interrupted("Interrupted.")
+    leave_at_once()
+
+
+def leave_at_once() -> NoReturn:
+    """End without tidying up, and with it the processes that this one has started."""
     multiprocessing = sys.modules.get("multiprocessing.process")
     for child in multiprocessing.active_children() if multiprocessing else ():
         child.kill()  # it would wait for work forever
