@@ -55,7 +55,7 @@ def runs_for(logits: Tensor, size: tuple[int, int]) -> dict[str, Callable[[], ob
 
     def part(wanted: Wanted) -> None:
         canvas = Canvas(None, size, [whole_picture(size)], wanted, has_people=False)
-        canvas.paint(0, crop_part(logits, size, [], wanted))
+        canvas.paint(0, crop_part(logits, size, None, wanted))
 
     return {
         "smooth": partial(part, Wanted(background=0)),

@@ -57,21 +57,22 @@ class Part(NamedTuple):
             self.copied.synchronize()
 
 
-def crop_part(logits: Tensor, size: tuple[int, int], overlaps: Sequence[Region], wanted: Wanted) -> Part:
+def crop_part(logits: Tensor, size: tuple[int, int], shared: Region | None, wanted: Wanted) -> Part:
     """Return what becomes of a crop's logits (K, h, w) in its region of (height, width).
 
     Computes where the logits are; a GPU is not waited for.
 
     Args:
-        overlaps: which parts of the region other regions of the picture claim too.
+        shared: a part of the region, outside of which no other region of the picture claims anything.
     """
     smooth = wanted.borders == "smooth"
     classes = picture_classes(logits, size) if smooth else best_class(logits)
     margins = None
-    if overlaps:
+    if shared is not None:
         margins = torch.zeros(size, device=logits.device)
-        for rows, columns in overlaps:
-            margins[rows, columns] = picture_margins(logits, size, rows, columns, wanted.background, nearest=not smooth)
+        margins[shared.rows, shared.columns] = picture_margins(
+            logits, size, shared.rows, shared.columns, wanted.background, nearest=not smooth
+        )
     alpha = None if wanted.alpha_of is None else picture_alpha(logits, size, wanted.alpha_of)
     results = (margins, alpha, logits if wanted.logits else None)
     copied = torch.cuda.Event() if logits.device.type == "cuda" else None
@@ -105,7 +106,7 @@ class Canvas(Generic[T]):
         self.item = item
         self.size = size
         self.regions = regions
-        self.overlaps = [_overlaps(region, number, regions) for number, region in enumerate(regions)]
+        self.shared = [_shared(region, number, regions) for number, region in enumerate(regions)]
         self.missing = len(regions)
         self._wanted = wanted
         self._has_people = has_people
@@ -168,15 +169,18 @@ class Canvas(Generic[T]):
         return logits.astype(np.float16)
 
 
-def _overlaps(region: Region, number: int, regions: Sequence[Region]) -> list[Region]:
-    """Return which parts of a region other regions claim too, in the region's own coordinates."""
-    found = []
-    for other_number, other in enumerate(regions):
-        rows = _common(region.rows, other.rows)
-        columns = _common(region.columns, other.columns)
-        if other_number != number and rows is not None and columns is not None:
-            found.append(Region(rows, columns))
-    return found
+def _shared(region: Region, number: int, regions: Sequence[Region]) -> Region | None:
+    """Return the smallest rectangle with all that other regions claim of a region, in its own coordinates."""
+    others = [other for place, other in enumerate(regions) if place != number]
+    common = [(_common(region.rows, other.rows), _common(region.columns, other.columns)) for other in others]
+    found = [(rows, columns) for rows, columns in common if rows is not None and columns is not None]
+    if not found:
+        return None
+    return Region(_around([rows for rows, _ in found]), _around([columns for _, columns in found]))
+
+
+def _around(ranges: Sequence[slice]) -> slice:
+    return slice(min(one.start for one in ranges), max(one.stop for one in ranges))
 
 
 def _common(own: slice, other: slice) -> slice | None:

@@ -277,7 +277,7 @@ class HumanParser:
 
         def finish(index: int, logits: Tensor) -> Part:
             canvas, number = batch.places[index]
-            return crop_part(logits, canvas.regions[number].size, canvas.overlaps[number], wanted)
+            return crop_part(logits, canvas.regions[number].size, canvas.shared[number], wanted)
 
         with self._lock:
             return crop_parser.each(batch.crops, finish)

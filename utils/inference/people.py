@@ -142,7 +142,7 @@ def _from_file(path: str | os.PathLike[str]) -> Any:
         if names:
             raise CheckpointError(
                 f"'{os.fspath(path)}' is not the state dict of torchvision's fasterrcnn_mobilenet_v3_large_fpn: it "
-                f"{kind} {len(names)} tensors, such as {names[0]!r}"
+                f"{kind} {len(names)} tensors, such as {names[0]!r}; without --people-weights it is downloaded"
             )
     network.load_state_dict(state)
     return network

@@ -97,21 +97,22 @@ class PictureWriter:
         """
         classes, description = prediction.classes, self.description
         instances = partial(person_picture, prediction, people, description, self.mask_format)
-        found = summary(classes, description)
-        if people is not None:
-            found["people"] = people_summary(prediction, people, description)
         save: dict[str, Callable[[IO[bytes]], object]] = {
             "masks": lambda file: _save_picture(mask_picture(classes, description, self.mask_format), file),
             "overlay": lambda file: _save_jpeg(overlay_picture(picture, classes, description), file),
             "side_by_side": lambda file: _save_jpeg(side_by_side_picture(picture, classes, description), file),
             "cutout": lambda file: _save_picture(Image.fromarray(self._cutout(picture, prediction)), file),
             "instances": lambda file: _save_picture(instances(), file),
-            "json": lambda file: file.write(json_bytes(found)),
+            "json": lambda file: file.write(json_bytes(self._summary(prediction, people))),
             "logits": lambda file: _save_logits(prediction, description, file),
         }
         for kind in self.outputs.kinds:
             with whole_file(self.outputs.path(kind, name)) as file:
                 save[kind](file)
+
+    def _summary(self, prediction: Prediction, people: Sequence[Person] | None) -> dict[str, Any]:
+        found = summary(prediction.classes, self.description)
+        return found if people is None else {**found, "people": people_summary(prediction, people, self.description)}
 
     def _cutout(self, picture: Picture, prediction: Prediction) -> NDArray[np.uint8]:
         alpha = prediction.alpha
