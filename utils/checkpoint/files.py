@@ -15,6 +15,8 @@ from utils.checkpoint.safe_tensors import is_safetensors, read_safetensors
 # The files that the authors published; people type these names before they have them.
 _PUBLISHED = ("LIP_epoch_Best.pth", "resnet101-imagenet.pth")
 
+_DOS_FOLDER = 0x10
+
 
 class CheckpointError(ValueError):
     """A file or state dict that cannot be used; the message says what was expected and what to do."""
@@ -69,7 +71,7 @@ def _unpickled(file: BinaryIO, path: Path) -> Any:
     """Return what `torch.load` makes of an open file; raise CheckpointError where it makes nothing."""
     where = f"'{path}'"
     try:
-        _check_unpacked_size(file, where)
+        _check_archive(file, where)
         file.seek(0)
         return torch.load(file, map_location="cpu", weights_only=True)
     except CheckpointError:
@@ -87,23 +89,31 @@ def _unpickled(file: BinaryIO, path: Path) -> Any:
         raise _damaged(path, error) from error
 
 
-def _check_unpacked_size(file: BinaryIO, where: str) -> None:
-    """Refuse an archive that says it unpacks to more than the file has, before anything is unpacked.
+def _check_archive(file: BinaryIO, where: str) -> None:
+    """Refuse an archive that says it unpacks to more than the file has, or whose content has changed since.
 
     PyTorch stores its archives without compression, so whoever compressed one, or let its members share their bytes,
-    made a small file that fills the memory. Raises zipfile.BadZipFile for an archive without a readable directory.
+    made a small file that fills the memory. And it writes their CRC-32s but never looks at them: a bit that a disk or a
+    copy has turned would change weights without a word. Raises zipfile.BadZipFile where members do not fit theirs, and
+    for an archive without a readable directory.
     """
     file.seek(0)
     if file.read(4) != b"PK\x03\x04":  # as PyTorch tells its archives from its older files
         return
     with zipfile.ZipFile(file) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
-    size = os.fstat(file.fileno()).st_size
-    if unpacked > size:
-        raise CheckpointError(
-            f"{where} has {size:,} bytes, but says that it unpacks to {unpacked:,}, which could fill the memory; "
-            "PyTorch does not compress checkpoints: use the file as torch.save wrote it"
-        )
+        size = os.fstat(file.fileno()).st_size
+        if unpacked > size:
+            raise CheckpointError(
+                f"{where} has {size:,} bytes, but says that it unpacks to {unpacked:,}, which could fill the memory; "
+                "PyTorch does not compress checkpoints: use the file as torch.save wrote it"
+            )
+        if any(member.CRC for member in archive.infolist()):  # PyTorch can be told not to count them: all are 0 then
+            # What the directory says is no part of the sums: PyTorch reads nothing where it finds a folder in it.
+            folders = (member.filename for member in archive.infolist() if member.external_attr & _DOS_FOLDER)
+            changed = next(folders, None) or archive.testzip()
+            if changed is not None:
+                raise zipfile.BadZipFile(f"the content of {changed} has changed since it was written")
 
 
 def _check_start(start: bytes, where: str) -> None:
