@@ -59,6 +59,34 @@ def whole_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def append_line(path: str | os.PathLike[str], line: bytes) -> None:
+    """Add a line to a file, which is made if need be; begin a new one behind half a line that a kill has left.
+
+    Raises OSError, with `path` as its file name; the file is then as it was.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a+b", buffering=0) as file:
+            with contextlib.suppress(ImportError, OSError):  # not on Windows, nor on every network disk
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)  # else the line that another process is writing could look torn
+            size = file.seek(0, os.SEEK_END)
+            if size > 0:
+                file.seek(-1, os.SEEK_END)
+            data = (b"\n" if size > 0 and file.read(1) != b"\n" else b"") + line + b"\n"
+            try:
+                while data:  # a disk that is filling up may take a part; the next try then says so
+                    data = data[file.write(data) :]
+            except OSError:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def write_json(path: str | os.PathLike[str], values: Any) -> None:
     """Write plain values as JSON. Raises OSError as `whole_file` does."""
     content = json_bytes(values)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataset.files import open_regular, parse_json
+from utils.files import append_line
 
 RECORD_FILE = "predictions.jsonl"
 
@@ -107,20 +108,10 @@ class PredictionRecord:
         self._append({**values, "sha256": content.sha256, "state": content.state})
 
     def _append(self, values: Mapping[str, Any]) -> None:
-        data = json.dumps(values).encode() + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock, self.path.open("a+b", buffering=0) as file:
-            with contextlib.suppress(ImportError, OSError):  # not on Windows, nor on every network disk
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX)  # else the line that another run is writing could look torn
-            if file.seek(0, os.SEEK_END) > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # half a line of a run that was killed
-                    data = b"\n" + data
-            while data:  # a disk that is filling up may take a part; the next try then says so
-                data = data[file.write(data) :]
-            self._origins.update(_read_line(json.dumps(values).encode()))
+        line = json.dumps(values).encode()
+        with self._lock:
+            append_line(self.path, line)
+            self._origins.update(_read_line(line))
 
 
 def file_state(path: Path) -> FileState:
