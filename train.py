@@ -5,7 +5,6 @@ if __name__ == "__main__":
 
     end_at_once_on_ctrl_c()
 
-import contextlib
 import sys
 
 from dataset.command import DONE, run_command
@@ -13,6 +12,7 @@ from networks import CSENet
 from utils.distributed import leaving_processes, print_from_main
 from utils.training.config import parse_config
 from utils.training.loop import train
+from utils.training.output import outlive_output
 from utils.training.setup import BuildNetwork
 from utils.training.stopping import TrainingStoppedError
 
@@ -21,12 +21,12 @@ def main(arguments: list[str] | None = None, *, build_network: BuildNetwork = CS
     """Run the training; return the exit status."""
 
     def work() -> int | None:
-        with leaving_processes():
+        config = parse_config(arguments)
+        with outlive_output(), leaving_processes():
             try:
-                train(parse_config(arguments), build_network=build_network)
+                train(config, build_network=build_network)
             except TrainingStoppedError as event:
-                with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
-                    print_from_main(f"{event}; continue with --resume auto")
+                print_from_main(f"{event}; continue with --resume auto")
                 return event.exit_status
         return DONE
 

@@ -24,6 +24,14 @@ Ctrl-C is INTERRUPTED."""
 SECONDS_FOR_THE_FIRST = 5
 """For the first process of a machine to say why all end; it may be slower than the others to find out."""
 
+STOP_SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if name in signal.Signals.__members__  # Windows has the first two
+)
+"""What asks a training to save and leave: people, closed terminals, and schedulers, which send one of these before the
+time that a job has is over."""
+
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "insufficient memory", "bad_alloc")
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dataset.augmentation import augment
+from dataset.command import STOP_SIGNALS
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_to_crop
 from dataset.layouts import Sample
@@ -142,7 +143,7 @@ def worker_init(worker_id: int) -> None:
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -134,6 +134,8 @@ launch() {
     fi
     # A new store after each restart: in the old one the dead processes' addresses would be found.
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+    # The signals of schedulers, for versions that can pass them on to the processes.
+    export PET_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2,SIGXCPU
     exec "$python" "$here/utils/launch/processes.py" --nnodes "$nodes" --nproc-per-node "$gpus" --max-restarts "${MAX_RESTARTS:-3}" \
         "${where[@]}" "$@"
 }

@@ -1,4 +1,4 @@
-"""How a run ends early: SIGTERM and Ctrl-C ask it to finish its step, save and leave; or its loss is not finite."""
+"""How a run ends early: a signal asks it to finish its step, save and leave; or its loss is not finite."""
 
 import contextlib
 import os
@@ -7,10 +7,10 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any
 
-from dataset.command import CommandError
-from dataset.files import show
+from dataset.command import STOP_SIGNALS, CommandError
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+REPEATED = (signal.SIGTERM, signal.SIGINT)
+"""The signals that end the process when they come twice: those that people send."""
 
 
 class TrainingDivergedError(CommandError):
@@ -26,18 +26,22 @@ class TrainingStoppedError(RuntimeError):
 
 
 class StopRequest:
-    """Remember the first SIGTERM or SIGINT that comes inside its `with` block; a second one ends the process.
+    """Remember the first of `STOP_SIGNALS` that comes inside its `with` block; a repeated SIGTERM or Ctrl-C ends it.
 
-    Not so under torchrun: it passes on a signal that the processes may have had already, and ends them itself if they
-    take too long.
+    Schedulers may send several: one as a warning, SIGTERM after it, SIGXCPU every second. Under torchrun nothing ends
+    the process: it passes on a signal that the processes may have had already, and ends them itself if they take too
+    long. A signal that `nohup` has switched off stays off.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._seen: set[int] = set()
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        for number in STOP_SIGNALS:
+            if number in REPEATED or signal.getsignal(number) != signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
@@ -54,9 +58,11 @@ class StopRequest:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
-            if "TORCHELASTIC_RUN_ID" in os.environ:
-                return  # all processes get it, also where one of them has failed
-            with contextlib.suppress(OSError):  # Ctrl-C also ends what the output is piped into
-                show(f"\n{signal.Signals(number).name}: stopping after this step ...", to=sys.stderr)
-        elif "TORCHELASTIC_RUN_ID" not in os.environ:
+            if "TORCHELASTIC_RUN_ID" not in os.environ:  # else all processes get it, also where one of them has failed
+                # Not printed: the signal may have come while something is, which Python does not allow twice at once.
+                # And Ctrl-C may have ended what the output is piped into.
+                with contextlib.suppress(OSError):
+                    os.write(2, f"\n{signal.Signals(number).name}: stopping after this step ...\n".encode())
+        elif number in self._seen and number in REPEATED and "TORCHELASTIC_RUN_ID" not in os.environ:
             sys.exit(128 + number)
+        self._seen.add(number)
