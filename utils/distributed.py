@@ -8,8 +8,8 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +17,11 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dataset.command import SECONDS_FOR_THE_FIRST, LostProcessError
+from dataset.command import SECONDS_FOR_THE_FIRST, CommandError, LostProcessError
 from dataset.files import show
 from utils.device import choose_device
+
+T = TypeVar("T")
 
 _LOST = re.compile(r"gloo|connection (was )?(closed|reset|refused)|broken pipe|nccl", re.IGNORECASE)
 
@@ -103,6 +105,12 @@ def restart_count() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
+def launch_id() -> str | None:
+    """Return what names this start of torchrun, the same after each restart; None without torchrun."""
+    run = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if run is None else f"{run} by process {os.getppid()} on {socket.gethostname()}"
+
+
 @contextlib.contextmanager
 def leaving_processes() -> Iterator[None]:
     """Leave the run's processes at the end of a `with` block, whichever it is.
@@ -131,6 +139,25 @@ def print_from_main(text: str) -> None:
     """Print a line from the main process alone."""
     if not dist.is_initialized() or dist.get_rank() == 0:
         show(text)
+
+
+def from_main(work: Callable[[], T]) -> T:
+    """Do something in the main process alone; every process gets its result, or raises its error for people.
+
+    Every process must call it. Without it an error in one would leave the others waiting.
+    """
+    outcome: list[Any] = [None, None]
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        try:
+            outcome[0] = work()
+        except (ValueError, OSError, CommandError) as error:
+            outcome[1] = error
+    if dist.is_initialized():
+        dist.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
+        wait_for_all()  # see `_last_reduced`: the broadcast's tensors are gone by then
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
 
 
 def reduce_flags(flags: Sequence[bool]) -> list[bool]:

@@ -28,10 +28,23 @@ class LoadedModel(NamedTuple):
     """What else a snapshot carries: step, epochs, mean_iou, options; empty for other layouts."""
 
 
-def write_snapshot(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a snapshot whole or not at all: a kill at any moment leaves the old file or the new one."""
+def write_snapshot(path: Path, content: Mapping[str, Any], *, keep_before: bool = False) -> None:
+    """Write a snapshot whole or not at all: a kill at any moment leaves the old file or the new one.
+
+    With `keep_before` the old file is kept as `snapshot_before(path)`, and a kill may leave it there alone.
+    """
     with whole_file(path) as file:
         torch.save(dict(content), file)
+        if keep_before and path.exists():
+            file.flush()
+            os.fsync(file.fileno())  # nothing may go wrong any more
+            os.replace(os.path.realpath(path), snapshot_before(path))
+
+
+def snapshot_before(path: str | os.PathLike[str]) -> Path:
+    """Return where the snapshot is kept that was at a path before: beside it, or where its link leads to."""
+    real = Path(os.path.realpath(path))
+    return real.with_name(f"{real.stem}.before{real.suffix}")
 
 
 def snapshot_content(model: CSENet, description: DatasetDescription, **info: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -11,13 +10,13 @@ from dataset.descriptions import list_samples, load_description
 from dataset.layouts import Sample
 from dataset.loading import batches_of
 from networks import CSENet
-from utils.checkpoint.snapshots import write_snapshot
-from utils.distributed import print_from_main, reduce_flags, start_processes
+from utils.distributed import from_main, print_from_main, reduce_flags, start_processes
 from utils.progress import Progress, duration
 from utils.training.config import TrainConfig
+from utils.training.folder import RunFolder
 from utils.training.log import EpochLosses, RunLog
 from utils.training.setup import BuildNetwork, announce, choose_algorithms, starting_state, training_loader
-from utils.training.state import TrainingState, advice_after_divergence, save_last
+from utils.training.state import TrainingState, advice_after_divergence, save_snapshot
 from utils.training.step import take_step
 from utils.training.stopping import StopRequest, TrainingDivergedError, TrainingStoppedError
 from utils.training.validation import validate
@@ -38,14 +37,15 @@ def train(config: TrainConfig, *, build_network: BuildNetwork = CSENet) -> None:
         resolved = config.resolve(processes)
         resolved.check_dataset(description)
         choose_algorithms(deterministic=resolved.deterministic, device=processes.device)
-        state = starting_state(
-            resolved, description, processes, num_images=len(samples["train"]), build_network=build_network
-        )
-        log = RunLog(Path(config.snapshot_dir), enabled=processes.is_main)
-        announce(state, samples)
-        train_epochs(state, samples, log, stop)
-        log.close()
-        print_from_main(f"Done. Best mIoU {state.best_mean_iou:.2f}: {state.path('Best')}")
+        with RunFolder(config.snapshot_dir, description.name, is_main=processes.is_main) as folder:
+            num_images = len(samples["train"])
+            state = starting_state(
+                resolved, description, processes, folder, num_images=num_images, build_network=build_network
+            )
+            announce(state, samples)
+            with RunLog(folder) as log:
+                train_epochs(state, samples, log, stop)
+            print_from_main(f"Done. Best mIoU {state.best_mean_iou:.2f}: {folder.snapshot('Best')}")
 
 
 def train_epochs(state: TrainingState, samples: dict[str, list[Sample]], log: RunLog, stop: StopRequest) -> None:
@@ -62,17 +62,14 @@ def train_epochs(state: TrainingState, samples: dict[str, list[Sample]], log: Ru
         if state.step < epoch * state.batches.steps_per_epoch:  # else stopped between the last step and the validation
             train_epoch(state, epoch, loader, log, stop, time_left)
         if samples["val"] and (epoch % config.val_every == 0 or epoch == config.epochs):
-            save_last(state)  # a validation can take long, and fail
-            leave_if_needed(state, epoch, stop)
+            save_snapshot(state, "Last")  # a validation can take long, and fail
+            leave_if_needed(state, epoch, stop, log)
             validate(state, samples["val"], epoch, log)
+        if config.keep_every and epoch % config.keep_every == 0:
+            save_snapshot(state, epoch, finished_epochs=epoch)
         state.finished_epochs = epoch
-        save_last(state)
-        if config.keep_every and epoch % config.keep_every == 0 and state.processes.is_main:
-            write_snapshot(state.path(epoch), state.network_dict())
-        if reduce_flags([stop.signal is not None])[0]:
-            raise TrainingStoppedError(
-                f"stopped after epoch {epoch}; {state.path('Last')} holds the state", stop.exit_status
-            )
+        leave_if_needed(state, epoch, stop, log)
+        save_snapshot(state, "Last")
 
 
 def train_epoch(
@@ -97,24 +94,30 @@ def train_epoch(
     ):
         for step in range(done + 1, steps + 1):
             problem = losses.add(take_step(state, batches), last=step == steps)
-            leave_if_needed(state, epoch, stop, problem)
+            leave_if_needed(state, epoch, stop, log, problem)
             note = f"loss {losses.rows[-1]['loss']:.3f}, run {time_left()} left" if losses.rows else None
             progress.advance(images, note)
     losses.log_means(epoch, (steps - done) * images / (time.monotonic() - start))
 
 
-def leave_if_needed(state: TrainingState, epoch: int, stop: StopRequest, problem: str | None = None) -> None:
-    """End the run, in all processes together, if one has a problem (its loss is not finite) or was sent a signal."""
-    diverged, stopped = reduce_flags([problem is not None, stop.signal is not None])
+def leave_if_needed(
+    state: TrainingState, epoch: int, stop: StopRequest, log: RunLog, problem: str | None = None
+) -> None:
+    """End the run, in all processes together, if one has a problem (its loss is not finite) or was sent a signal, or if
+    the log cannot be written."""
+    diverged, stopped, unlogged = reduce_flags([problem is not None, stop.signal is not None, log.failure is not None])
     if diverged:
         raise TrainingDivergedError(
             f"{problem or 'another process: the loss is not finite'}. Nothing was saved after it; "
             f"{advice_after_divergence(state)}"
         )
+    if stopped or unlogged:
+        save_snapshot(state, "Last")
+    if unlogged:
+        from_main(log.raise_failure)
     if stopped:
-        save_last(state)
         raise TrainingStoppedError(
-            f"stopped in epoch {epoch} after step {state.step} of {state.total_steps}; {state.path('Last')} "
-            "holds the state",
+            f"stopped in epoch {epoch} after step {state.step} of {state.total_steps}; "
+            f"{state.folder.snapshot('Last')} holds the state",
             stop.exit_status,
         )

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,10 +16,11 @@ from dataset.suspicions import look_before_training
 from networks import CSENet
 from utils.checkpoint.loading import read_checkpoint
 from utils.checkpoint.transfer import start_from
-from utils.distributed import Processes, print_from_main, reduce_flags, restart_count
-from utils.files import remove_leftovers
+from utils.distributed import Processes, from_main, print_from_main
 from utils.training.config import ResolvedConfig
-from utils.training.state import TrainingState, snapshot_path
+from utils.training.folder import RunFolder
+from utils.training.resuming import find_snapshot
+from utils.training.state import TrainingState
 
 BuildNetwork = Callable[..., CSENet]
 """Builds a network as `CSENet(num_classes, input_size, depth=depth)` does."""
@@ -40,6 +40,7 @@ def starting_state(
     config: ResolvedConfig,
     description: DatasetDescription,
     processes: Processes,
+    folder: RunFolder,
     *,
     num_images: int,
     build_network: BuildNetwork,
@@ -48,12 +49,10 @@ def starting_state(
 
     Raises CheckpointError and ValueError where a file or the number of images does not fit.
     """
+    snapshot = from_main(lambda: find_snapshot(config, folder))
+    folder.start_from(snapshot)
     torch.manual_seed(config.random_seed)
     model = build_network(description.num_classes, config.input_size, depth=config.depth)
-    last = snapshot_path(config, description, "Last")
-    if processes.is_main:
-        remove_leftovers(last.parent)  # each of a killed run's is as large as a snapshot
-    snapshot = find_interrupted(config, last)
     if snapshot is None and config.restore_from:
         print_from_main(start_from(model, description, config.restore_from))
     batches = TrainingBatches(
@@ -64,25 +63,11 @@ def starting_state(
         world_size=processes.world_size,
         seed=config.random_seed,
     )
-    state = TrainingState(model, description, config, processes, batches)
+    state = TrainingState(model, description, config, processes, batches, folder)
     if snapshot is not None:
         state.load_state_dict(read_checkpoint(snapshot), where=f"'{snapshot}'")
         print_from_main(f"Continuing from {snapshot}: step {state.step} of {state.total_steps}.")
-    elif processes.is_main and last.exists():
-        aside = last.with_suffix(".previous.pth")  # lest this run be continued from it after a crash
-        last.replace(aside)
-        show(f"The earlier run's {last} is now {aside.name}.")
     return state
-
-
-def find_interrupted(config: ResolvedConfig, last: Path) -> str | None:
-    """Return the snapshot to continue from, if there is one to."""
-    if config.resume not in (None, "auto"):
-        return config.resume
-    # Processes that torchrun started again after a crash go on from where the run was saved. On several machines
-    # only those of the machine with the crash know that it is not their first start.
-    wanted, exists = reduce_flags([config.resume == "auto" or restart_count() > 0, last.exists()])
-    return str(last) if wanted and exists else None
 
 
 def training_loader(state: TrainingState, samples: Sequence[Sample]) -> DataLoader[dict[str, Tensor]]:

@@ -1,23 +1,25 @@
 """The state of a training: all that its steps change, and so what a snapshot holds."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dataset.descriptions import DatasetDescription
 from dataset.sampling import TrainingBatches
 from networks import CSENet
 from utils.checkpoint.classes import check_same_classes
+from utils.checkpoint.files import CheckpointError
 from utils.checkpoint.loading import load_weights
 from utils.checkpoint.snapshots import read_training, snapshot_content, write_snapshot
-from utils.distributed import Processes, reduce_flags, wait_for_all
+from utils.distributed import Processes, from_main, reduce_flags
 from utils.losses import CSENetLoss
-from utils.training.config import ResolvedConfig, TrainConfig
+from utils.training.config import ResolvedConfig
+from utils.training.folder import RunFolder
+from utils.training.resuming import check_snapshot, momentum_buffers
 from utils.training.stopping import TrainingDivergedError
 
 
@@ -27,6 +29,7 @@ class TrainingState:
     Args:
         model: on the CPU, with its starting weights.
         batches: which of them this process takes, and how many images and steps they make.
+        folder: where its snapshots go.
     """
 
     def __init__(
@@ -36,8 +39,10 @@ class TrainingState:
         config: ResolvedConfig,
         processes: Processes,
         batches: TrainingBatches,
+        folder: RunFolder,
     ) -> None:
         self.description, self.config, self.processes, self.batches = description, config, processes, batches
+        self.folder = folder
         self.device = processes.device
         self.layout = fastest_layout(self.device)
         model = model.to(self.device).to(memory_format=self.layout)
@@ -72,13 +77,18 @@ class TrainingState:
         """Return a step's rate: the base rate, falling to zero over all steps by a power law."""
         return self.config.learning_rate * (1 - step / self.total_steps) ** self.config.power
 
-    def path(self, epoch: int | str) -> Path:
-        """Return the snapshot file of an epoch: a number, "Last" or "Best"."""
-        return snapshot_path(self.config, self.description, epoch)
-
     def state_dict(self) -> dict[str, Any]:
         """Return the content of a snapshot from which the training can be continued."""
         return self.network_dict() | {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def is_finite(self) -> bool:
+        """Whether all numbers that a snapshot holds are finite.
+
+        In float16 a step may be skipped that had passed a BatchNorm already: the weights are well, its statistics not.
+        """
+        momentum = [tensor for values in self.optimizer.state.values() for tensor in values.values()]
+        tensors = [*self.model.parameters(), *self.model.buffers(), *momentum]
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors if isinstance(tensor, Tensor))
 
     def network_dict(self) -> dict[str, Any]:
         """Return the content of a snapshot that is only to be used: a third of the size."""
@@ -100,25 +110,28 @@ class TrainingState:
         another crop, or another number of images per step or in the training set, whose steps would mean something
         else; or if it is past this run's end.
         """
+        check_snapshot(content, where)
         load_weights(self.model, content, where=where)
         trained = read_training(content, where)
         check_same_classes(trained.description, self.model.num_classes, self.description, where=where)
         self._check_continues(content)
-        self.optimizer.load_state_dict(content["optimizer"])
-        for parameter, state in self.optimizer.state.items():
-            # The fused step goes through memory in order, which on a GPU is channels last and on a CPU is not.
-            for name, value in state.items():
-                state[name] = torch.empty_like(parameter).copy_(value)
-        self.scaler.load_state_dict(content["scaler"])
+        self._load_momentum(content, where)
+        if content["scaler"]:  # else the run was not in float16 so far
+            self.scaler.load_state_dict(content["scaler"])
         self.step, self.finished_epochs = content["step"], content["finished_epochs"]
         self.best_mean_iou = content["best_mean_iou"]
 
+    def _load_momentum(self, content: dict[str, Any], where: str) -> None:
+        """Take over the momentum alone: the optimiser's settings are the options of this run."""
+        parameters = dict(enumerate(self.model.parameters()))
+        for index, momentum in momentum_buffers(content, where).items():
+            parameter = parameters.get(index)
+            if parameter is None or parameter.shape != momentum.shape:
+                raise CheckpointError(f"{where} does not fit the network: its momentum {index} is another parameter's")
+            # The fused step goes through memory in order, which on a GPU is channels last and on a CPU is not.
+            self.optimizer.state[parameter] = {"momentum_buffer": torch.empty_like(parameter).copy_(momentum)}
+
     def _check_continues(self, content: dict[str, Any]) -> None:
-        if "optimizer" not in content:
-            raise ValueError(
-                "this snapshot holds the network alone and cannot be resumed; use the ..._epoch_Last.pth beside it, or "
-                "start a new run from it with --restore-from"
-            )
         for key in ("images_per_step", "steps_per_epoch"):
             if content[key] != (now := getattr(self.batches, key)):
                 raise ValueError(
@@ -145,26 +158,31 @@ def fastest_layout(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if on_narrow_cpu else torch.channels_last
 
 
-def snapshot_path(config: TrainConfig, description: DatasetDescription, epoch: int | str) -> Path:
-    """Return the file of an epoch: a number, "Last" or "Best"."""
-    return Path(config.snapshot_dir) / f"{description.name.upper()}_epoch_{epoch}.pth"
+def save_snapshot(state: TrainingState, epoch: int | str, *, finished_epochs: int | None = None) -> None:
+    """Write the snapshot "Last", with all that continuing needs, or "Best" or an epoch's, which are only to be used.
 
-
-def save_last(state: TrainingState) -> None:
-    """Save all that continuing needs, unless the weights are broken already: then raise TrainingDivergedError."""
-    finite = all(bool(torch.isfinite(parameter).all()) for parameter in state.model.parameters())
-    if reduce_flags([not finite])[0]:
+    `finished_epochs` is what it says of them, if not what the state does. Every process must call this. Raises
+    TrainingDivergedError where what would be saved is broken already: the file that is there stays.
+    """
+    if reduce_flags([not state.is_finite()])[0]:
         raise TrainingDivergedError(
-            f"after step {state.step} of {state.total_steps} the weights are not finite. They were not saved; "
-            f"{advice_after_divergence(state)}"
+            f"after step {state.step} of {state.total_steps} the weights are not finite, or their momentum or "
+            f"BatchNorm's statistics. They were not saved; {advice_after_divergence(state)}"
         )
-    if state.processes.is_main:
-        write_snapshot(state.path("Last"), state.state_dict())
-    wait_for_all()
+    last = epoch == "Last"
+
+    def write() -> None:
+        state.folder.claim()
+        content = state.state_dict() if last else state.network_dict()
+        if finished_epochs is not None:
+            content["finished_epochs"] = finished_epochs
+        write_snapshot(state.folder.snapshot(epoch), content, keep_before=last)
+
+    from_main(write)
 
 
 def advice_after_divergence(state: TrainingState) -> str:
     """Say from where and how to go on."""
-    last = state.path("Last")
+    last = state.folder.snapshot("Last")
     good = f"the last good snapshot is {last}" if last.exists() else "there is no earlier snapshot of this run"
     return f"{good}. Try a lower --learning-rate, or --amp off"

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 
 import torch
 
-from dataset.files import show
 from dataset.layouts import Sample
-from utils.checkpoint.snapshots import write_snapshot
-from utils.distributed import copy_buffers_from_main
+from utils.distributed import copy_buffers_from_main, print_from_main
 from utils.evaluation.engine import evaluate
 from utils.evaluation.report import validation_figures
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import TorchEngine
 from utils.pictures.training import training_picture
 from utils.training.log import RunLog
-from utils.training.state import TrainingState
+from utils.training.state import TrainingState, save_snapshot
 
 EXAMPLES = 4
 
@@ -41,14 +39,13 @@ def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: R
     mean_iou, best = evaluation.confusion.mean_iou, state.best_mean_iou
     state.best_mean_iou = max(mean_iou, best)
     log.scalars("validation", state.step, epoch, validation_figures(evaluation, description.class_names))
-    if not state.processes.is_main:
-        return
-    examples = training_picture(model, samples[:EXAMPLES], description, config.input_size)
-    log.picture("validation/examples", state.step, examples)
-    show(
+    if state.processes.is_main:
+        examples = training_picture(model, samples[:EXAMPLES], description, config.input_size)
+        log.picture("validation/examples", state.step, examples)
+    print_from_main(
         f"epoch {epoch}: mIoU {mean_iou:.2f} ({evaluation.exact_centre.mean_iou:.2f} with exact centres), "
         f"pixel accuracy {evaluation.confusion.pixel_accuracy:.2f}"
-        + (" (the best so far)" if mean_iou > best else f" (best {best:.2f})"),
+        + (" (the best so far)" if mean_iou > best else f" (best {best:.2f})")
     )
     if mean_iou > best:
-        write_snapshot(state.path("Best"), state.network_dict() | {"finished_epochs": epoch})
+        save_snapshot(state, "Best", finished_epochs=epoch)

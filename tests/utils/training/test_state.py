@@ -14,6 +14,7 @@ from utils.checkpoint.loading import read_checkpoint
 from utils.checkpoint.snapshots import write_snapshot
 from utils.distributed import Processes
 from utils.training.config import TrainConfig
+from utils.training.folder import RunFolder
 from utils.training.state import TrainingState
 from utils.training.step import take_step
 
@@ -25,7 +26,8 @@ def make_state(**options: Any) -> TrainingState:
     """A state before its first step of six, with four images each."""
     config = TrainConfig(data_dir="lip", input_size=(65, 65), batch_size=4, epochs=1, num_workers=0, **options)
     model: Any = TinyNetwork(LIP.num_classes, config.input_size)
-    return TrainingState(model, LIP, config.resolve(ONE_PROCESS), ONE_PROCESS, TrainingBatches(24, 4))
+    resolved, folder = config.resolve(ONE_PROCESS), RunFolder("snapshots", "lip")
+    return TrainingState(model, LIP, resolved, ONE_PROCESS, TrainingBatches(24, 4), folder)
 
 
 def batch(number: int) -> dict[str, Tensor]:

@@ -224,7 +224,7 @@ def test_a_restart_leaves_an_earlier_run_alone(start: Start, uninterrupted: Path
     assert result.returncode == 0, result.stderr
     assert "Continuing" not in result.stdout
     assert [line["step"] for line in log_lines(folder, "step")][-6:] == [1, 2, 3, 4, 5, 6]
-    assert (folder / "DEMO_epoch_Last.previous.pth").read_bytes() == old
+    assert (folder / "run_1" / "DEMO_epoch_Last.pth").read_bytes() == old
 
 
 def test_two_processes_train_what_one_trains_with_the_same_images_a_step(start: Start, tmp_path: Path) -> None:
