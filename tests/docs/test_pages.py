@@ -26,7 +26,7 @@ from tests.support.pages import (
 HISTORY = ROOT / "CHANGELOG.md"
 """Speaks of options that are gone, too."""
 LANGUAGES = {"bash", "bibtex", "json", "python", "text"}
-MODULES = ("dataset.check", "dataset.people", "dataset.prepare_ccp")
+MODULES = ("dataset.check", "dataset.people", "dataset.prepare_ccp", "dataset.relabel")
 SCRIPTS = [
     path.relative_to(ROOT).as_posix()
     for path in sorted([*ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py")])
