@@ -27,7 +27,7 @@ from dataset.class_chart import ChartColumn, draw_class_chart
 from dataset.command import DONE, NOT_ALL_WELL, run_command
 from dataset.content import Problem, SampleFindings, SplitContent, findings_of
 from dataset.descriptions import DatasetDescription, load_description
-from dataset.files import show
+from dataset.files import check_room_for, show
 from dataset.layouts import (
     SPLITS,
     DatasetError,
@@ -249,6 +249,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Check a dataset as the options say, and print and write what was found; return the exit status."""
+    for path in (options.report, options.output):
+        if path is not None:
+            check_room_for(path)
     description = load_description(options.data_dir, options.dataset)
     contents, problems = check_dataset(options.data_dir, description, options.workers)
     warnings = suspicions(contents, description)

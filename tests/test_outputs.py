@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import dataset.check
 import export
 import predict
 from utils.evaluation import cli as evaluation
@@ -28,6 +29,10 @@ def parse(*arguments: str) -> int:
     return predict.main(["--checkpoint", "nowhere.pth", "--input", "photo.png", *arguments])
 
 
+def check(option: str, path: str) -> int:
+    return dataset.check.main(["--data-dir", "nowhere", option, f"{path}.png" if option == "--output" else path])
+
+
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return paths where nothing can be written, by what is wrong with them, also for the superuser."""
@@ -35,7 +40,8 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(sys, "argv", ["evaluate.py"])
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    (tmp_path / "circle").symlink_to("circle")
+    for name in ("circle", "circle.png"):
+        (tmp_path / name).symlink_to(name)
     return {
         "in a file": "file/x",
         "no folder at all": "/proc/nowhere/x",
@@ -53,6 +59,8 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         (evaluate, "--save-predictions"),
         (export_onnx, "--output"),
         (parse, "--output"),
+        (check, "--report"),
+        (check, "--output"),
     ],
 )
 def test_what_cannot_be_written_is_refused_first(

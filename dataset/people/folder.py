@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.descriptions import BUILT_IN, DESCRIPTION_FILE
-from dataset.files import parse_json, read_text
+from dataset.files import check_room_for, parse_json, read_text
 from dataset.interrupts import left_to_this_process
 from dataset.layouts import LAYOUTS, SPLITS
 from dataset.options import SEED, Whole, checked, two_whole_numbers
@@ -83,6 +83,7 @@ def people_size(value: str | Sequence[int]) -> tuple[int, int]:
 def write_sheet(path: str | Path, size: tuple[int, int], seed: int) -> None:
     """Write one picture of 24 people, each with its coloured label map beside it."""
     path, size, seed = Path(path), checked("size", people_size, size), checked("seed", SEED, seed)
+    check_room_for(path)
     colours = LIP.palette[:, ::-1]
     people = (draw_person(24 * seed + index, size) for index in range(24))
     parts = [np.hstack([image, colours[label]]) for image, label in people]
