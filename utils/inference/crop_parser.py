@@ -13,6 +13,7 @@ from dataset.descriptions import mirror_order
 from dataset.normalise import normalise
 from dataset.workers import available_cores
 from modules.layers import resize
+from utils.inference.borders import best_class
 from utils.inference.engines import Engine
 
 MULTI_SCALES = (0.75, 1.0, 1.25)
@@ -98,20 +99,14 @@ class CropParser:
     def classes(self, images: Tensor) -> Tensor:
         """Map BGR crops (N, 3, h, w) uint8 to class maps (N, h, w) uint8 on the device."""
         if self.device.type == "cpu":
-            return torch.stack(self.each(images, lambda _, logits: _best_class(logits)))
-        return _best_class(self.logits(images))
+            return torch.stack(self.each(images, lambda _, logits: best_class(logits)))
+        return best_class(self.logits(images))
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
         return fused_logits(
             self.engine, normalise(images), scales=self.scales, mirror=self.mirror, flip_pairs=self.flip_pairs
         )
-
-
-def _best_class(logits: Tensor) -> Tensor:
-    """Return the first class with the highest logit: (..., K, H, W) -> (..., H, W) uint8."""
-    # On a CPU four times as fast as `argmax`, which says the same.
-    return logits.max(dim=-3).indices.to(torch.uint8)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from utils.inference.people import Person, PersonDetector, parsed_boxes
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import overlay_picture, side_by_side_picture
 from utils.prediction.inputs import Source
-from utils.prediction.names import FRAMES_SUFFIX
-from utils.prediction.outputs import VIDEO_SUFFIX, PictureOutputs, PictureWriter
+from utils.prediction.outputs import PictureOutputs, PictureWriter
 from utils.prediction.record import Fingerprint, Options, PredictionRecord, fingerprint
 from utils.prediction.tracking import people_in_frames
-from utils.prediction.video import Frame, VideoError, VideoReader, count_frames
+from utils.prediction.video import Frame, VideoError, VideoReader
+from utils.prediction.video_outputs import VideoOutputs, frame_name
 from utils.prediction.video_writer import write_video
 from utils.progress import Progress
 
@@ -66,46 +65,6 @@ class ParseOptions:
             return_logits=self.return_logits,
             alpha_of=self.alpha_of,
         )
-
-
-@dataclass(frozen=True)
-class VideoOutputs:
-    """Which videos are made of a video, and whether each frame also gets the results of a picture."""
-
-    folder: Path
-    kinds: tuple[str, ...] = ("overlay",)
-    each_frame: PictureOutputs | None = None
-
-    def path(self, kind: str, name: str) -> Path:
-        """Return where the video of a kind, a key of `VIDEO_KINDS`, goes."""
-        return self.folder / kind / f"{name}{VIDEO_SUFFIX}"
-
-    def results(self, name: str) -> dict[str, Options]:
-        """Return the paths inside the folder of what is wanted of a video, with the options of each alone.
-
-        The results of all frames are one: their folder.
-        """
-        paths = (self.path(kind, name) for kind in self.kinds)
-        results: dict[str, Options] = {path.relative_to(self.folder).as_posix(): {} for path in paths}
-        if self.each_frame is not None:
-            own = self.each_frame.own_options
-            results |= {f"{kind}/{frames_folder(name)}": own.get(kind, {}) for kind in self.each_frame.kinds}
-        return results
-
-    def complete(self, name: str) -> bool:
-        """Return whether everything that is wanted of a video is there."""
-        if not all(os.path.isfile(self.path(kind, name)) for kind in self.kinds):
-            return False
-        frames = range(count_frames(self.path(self.kinds[0], name))) if self.each_frame else ()
-        return all(self.each_frame.complete(frame_name(name, index)) for index in frames if self.each_frame)
-
-    def remove_frames(self, name: str, first: int) -> None:
-        """Remove the results of frames from the index `first` on: those of a longer video that had this name."""
-        if self.each_frame is not None:
-            for kind in self.each_frame.kinds:
-                paths = (self.each_frame.path(kind, frame_name(name, index)) for index in itertools.count(first))
-                for path in itertools.takewhile(Path.is_file, paths):
-                    path.unlink()
 
 
 @dataclass(frozen=True)
@@ -300,16 +259,6 @@ def _parse_frames(
             done += 1
             shown.advance()
     return done
-
-
-def frames_folder(video_name: str) -> str:
-    """Return where the results of single frames go, inside the folder of their kind."""
-    return f"{video_name}{FRAMES_SUFFIX}"
-
-
-def frame_name(video_name: str, index: int) -> str:
-    """Return what the results of a single frame are called."""
-    return f"{frames_folder(video_name)}/{index:06d}"
 
 
 def _until_none(frames: Iterator[Frame | None]) -> Iterator[Frame]:
