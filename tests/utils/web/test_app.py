@@ -17,6 +17,7 @@ from PIL import Image
 import app
 from dataset.descriptions import BUILT_IN
 from tests.support.drawn import drawn, encoded
+from tests.support.full_disk import files_of_at_most
 from tests.support.tiny_parser import tiny_parser
 from utils.web.results import KINDS, Parsed, download, legend_rows, scene
 from utils.web.upload import Limits, UploadError, read_upload
@@ -185,6 +186,19 @@ def test_events_say_what_went_wrong(page: Any, tmp_path: Path, monkeypatch: pyte
     assert page.make_file("mask", None, 0.6, ANNA) is None
     assert "choose a picture first" in warnings[-1]
     assert page.shown({"shown": [3, 999, -1, "hat"]}) == [3]
+
+
+def test_a_download_for_which_there_is_no_room_leaves_nothing_and_says_so(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("gradio.Warning", lambda message, **_: warnings.append(message))
+    _, legend = page.parse_upload(upload(tmp_path, encoded(drawn())), [1.0], True, ANNA)
+    with files_of_at_most(500):
+        assert page.make_file("cutout", legend, 0.6, ANNA) is None
+    assert "cannot write your download (File too large)" in warnings[-1]
+    assert [path.name for path in tmp_path.rglob("*")] == ["anna.png"]
+    assert page.make_file("cutout", legend, 0.6, ANNA)
 
 
 # The command line
