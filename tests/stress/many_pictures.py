@@ -29,7 +29,7 @@ def resident_mb() -> float:
 
 def main(pictures: int = 2000) -> int:
     parser = tiny_parser()
-    HumanParser.from_checkpoint = lambda *_, **__: parser  # type: ignore[method-assign,assignment]
+    HumanParser.from_checkpoint = lambda *_, **__: parser  # type: ignore[method-assign]
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         source, results = Path(folder, "in"), Path(folder, "out")
