@@ -156,7 +156,7 @@ def parse_pictures(
             behind.submit(write, item, prediction)
             shown.advance()
     if empty:
-        show(f"Nobody was found in {len(empty)} pictures, such as '{empty[0]}': they are background.")
+        show(f"Nobody was found in {len(empty)} of {len(jobs)} pictures, such as '{empty[0]}': all background.")
     return failures
 
 

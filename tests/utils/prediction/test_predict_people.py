@@ -61,7 +61,7 @@ def test_people_are_found_parsed_and_told_apart(
             assert row["box"] == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert not mask(out / "masks/empty.png").any()
     assert json.loads((out / "json/empty.json").read_text())["people"] == []
-    assert "Nobody was found in 1 pictures, such as '" in capsys.readouterr().out
+    assert "Nobody was found in 1 of 2 pictures, such as '" in capsys.readouterr().out
 
 
 def test_boxes_from_a_file_give_person_maps_too_and_have_no_score(run: Run, tmp_path: Path) -> None:
