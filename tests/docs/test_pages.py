@@ -37,6 +37,7 @@ LAUNCHED = {
     "./run.sh": ("train.py", "--demo"),
     "./run_evaluate.sh": ("evaluate.py",),
     "./run_evaluate_multiScale.sh": ("evaluate_multiscale.py",),
+    "./run_predict.sh": ("predict.py",),
     "./run_tests.sh": ("--oldest",),
     "docs/slurm.sh": ("train.py",),
 }
