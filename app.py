@@ -20,7 +20,7 @@ from dataset.command import CommandError, run_command
 from dataset.files import LARGEST_FILE
 from dataset.options import Number, OptionParser, Whole
 from utils import cli
-from utils.cli import HelpFormatter, add_device_and_amp, size_option
+from utils.cli import HelpFormatter, add_device_and_amp, add_engine, size_option
 from utils.inference import HumanParser
 from utils.web.upload import Limits
 
@@ -40,6 +40,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="a snapshot, the published weights, or an ONNX file",
     )  # fmt: skip
     add_device_and_amp(parser, for_prediction=True)
+    add_engine(parser, deterministic=False)
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
     add("--dataset", metavar="NAME", help="whose classes these are, where the checkpoint does not say")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
@@ -60,7 +61,13 @@ def run(options: argparse.Namespace) -> None:
     if find_spec("gradio") is None:
         raise CommandError('the page needs gradio: pip install -e ".[app]"')
     parser = HumanParser.from_checkpoint(
-        options.checkpoint, options.device, options.amp, input_size=options.input_size, description=options.dataset
+        options.checkpoint,
+        options.device,
+        options.amp,
+        engine=options.engine,
+        input_size=options.input_size,
+        description=options.dataset,
+        deterministic=options.deterministic,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up, as Ctrl-C does
     limits = Limits(options.max_upload_mb, options.max_picture_side)

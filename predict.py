@@ -19,9 +19,10 @@ from dataset.files import printable, show
 from dataset.options import OptionParser
 from dataset.workers import default_workers
 from utils import cli
-from utils.cli import IMAGES_AT_ONCE, add_device_and_amp, add_mask_format, scales_option, size_option
+from utils.cli import IMAGES_AT_ONCE, add_device_and_amp, add_engine, add_mask_format, scales_option, size_option
 from utils.files import check_writable, remove_leftovers
 from utils.inference import HumanParser
+from utils.inference.loading import default_device, default_engine
 from utils.inference.people import PersonDetector
 from utils.prediction.inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
 from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
@@ -115,6 +116,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--no-mirror", dest="mirror", action="store_false", help="do not average with the mirror image: twice as fast")
     add("--batch-size", type=IMAGES_AT_ONCE, default=8, metavar="N", help="crops at once (default: 8)")
     add_device_and_amp(group, for_prediction=True)
+    add_engine(group, deterministic=False)
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
     add(
         "--dataset", metavar="NAME",
@@ -156,7 +158,8 @@ def run(options: argparse.Namespace) -> int:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # comes at half of the limit
     if options.large_pictures:
         Image.MAX_IMAGE_PIXELS = None
-    with shared_run(options.device) as share:
+    device = options.device or default_device(options.engine or default_engine(options.checkpoint))
+    with shared_run(device) as share:
         found, plan = share.from_main(lambda: find_work(options))
         start = time.monotonic()
         failures = share.gather(parse(options, plan, share) if plan.todo else [])
@@ -177,6 +180,7 @@ def find_work(options: argparse.Namespace) -> tuple[Found, Plan]:
         scales=options.scales,
         mirror=options.mirror,
         amp=options.amp,
+        engine=options.engine,
         borders=options.borders,
         people=options.people,
         people_weights=options.people_weights,
@@ -211,7 +215,13 @@ def parse(options: argparse.Namespace, plan: Plan, share: Share) -> list[Failure
     for kind in outputs.kinds:
         check_writable(options.output / kind / "file")
     parser = HumanParser.from_checkpoint(
-        options.checkpoint, share.device, options.amp, input_size=options.input_size, description=options.dataset
+        options.checkpoint,
+        share.device,
+        options.amp,
+        engine=options.engine,
+        input_size=options.input_size,
+        description=options.dataset,
+        deterministic=options.deterministic,
     )
     keep = kept_classes(options.keep, parser.description)
     writer = PictureWriter(outputs, parser.description, keep, options.mask_format)

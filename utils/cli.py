@@ -10,6 +10,8 @@ from networks.csenet import checked_size
 from utils.device import AMP_DTYPES, check_amp, choose_device
 
 MASK_FORMATS = ("palette", "index")
+ENGINES = ("torch", "openvino", "onnxruntime")
+"""What computes a network for predictions, see `utils.inference.engines`."""
 
 IMAGES_AT_ONCE = Whole(1, 1024, "more do not fit into the memory of any machine")
 SCALE = Number("from 0.25 to 4, the factor by which crops can differ from those of the training", 0.25, 4)
@@ -46,6 +48,23 @@ def add_device_and_amp(parser: Any, *, for_prediction: bool = False) -> None:
         help=f"{names} (default: a CUDA GPU if there is one)",
     )
     parser.add_argument("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision (default: %(default)s)")
+
+
+def add_engine(parser: Any, *, deterministic: bool) -> None:
+    """Add --engine and --deterministic to an ArgumentParser or a group of its options."""
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="what computes the network. openvino and onnxruntime do so on the CPU; onnxruntime takes ONNX files alone "
+        "(default: torch, for ONNX files onnxruntime)",
+    )
+    parser.add_argument(
+        "--deterministic",
+        action=argparse.BooleanOptionalAction,
+        default=deterministic,
+        help="on a CPU, the same bits whatever the batch size and the number of processes and cores: each crop is "
+        f"computed on one core (default: {'yes' if deterministic else 'no'})",
+    )
 
 
 def parse_options(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> argparse.Namespace:

@@ -1,6 +1,12 @@
 """Where a network computes, and how precisely."""
 
+import functools
+import logging
+from typing import Any
+
 import torch
+
+logger = logging.getLogger(__name__)
 
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,3 +39,19 @@ def check_amp(amp: str | None, device: torch.device) -> None:
     """Raise ValueError for a mixed precision (a key of AMP_DTYPES, or None) that a device has not, or only slowly."""
     if amp == "fp16" and device.type == "cpu":  # sixteen times as slow as without, and training has no gradients left
         raise ValueError("--amp fp16 needs a GPU; use --amp bf16 or --amp off on the CPU")
+
+
+@functools.cache  # one warning is enough
+def warn_of_slow_amp(amp: str, device: torch.device) -> None:
+    """Say so where PyTorch emulates a mixed precision: its figures are right, but it takes longer than none."""
+    if amp == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
+        logger.warning("this processor does not compute in bf16: PyTorch emulates it, which is slower than --amp off")
+
+
+def _cpu_has_bf16() -> bool:
+    """Return whether this processor has instructions for bf16; True where nobody can tell."""
+    # Older releases of PyTorch do not tell.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    if capabilities.get("architecture") != "x86_64":
+        return True
+    return any(capabilities.get(unit) for unit in ("avx512_bf16", "amx_bf16"))

@@ -22,11 +22,11 @@ from dataset.reading import save_label
 from dataset.workers import cores_of_each, default_workers
 from utils import cli
 from utils.checkpoint.classes import check_same_classes
-from utils.checkpoint.snapshots import load_model
 from utils.cli import (
     IMAGES_AT_ONCE,
     HelpFormatter,
     add_device_and_amp,
+    add_engine,
     add_mask_format,
     scales_option,
     size_option,
@@ -38,14 +38,14 @@ from utils.evaluation.predictions import MapFolder, read_map, score_folder
 from utils.evaluation.report import evaluation_report, folder_report, format_report
 from utils.files import check_outputs, whole_file, write_json
 from utils.inference.crop_parser import CropParser
-from utils.inference.engines import TorchEngine
 from utils.inference.human_parser import HumanParser
+from utils.inference.loading import default_device, default_engine, load_engine
 from utils.metrics import ConfusionMatrix
 from utils.pictures.figures import Picture, confusion_picture, save_picture
 
 SHOWN_PROBLEMS = 20
 _OF_NETWORKS = (
-    *("input_size", "scales", "mirror", "batch_size", "device", "amp"),
+    *("input_size", "scales", "mirror", "batch_size", "device", "amp", "engine", "deterministic"),
     *("save_predictions", "mask_format"),
 )
 """Options that mean nothing where class maps are given."""
@@ -58,7 +58,9 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add("--data-dir", required=True, help="the dataset's folder")
     add("--dataset", help="its name, where neither the folder nor the snapshot tells")
     judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument("--checkpoint", "--restore-from", metavar="FILE", help="a snapshot, or the published weights")
+    judged.add_argument(
+        "--checkpoint", "--restore-from", metavar="FILE", help="a snapshot, the published weights, or an ONNX file"
+    )
     judged.add_argument(
         "--predictions",
         metavar="DIR",
@@ -73,6 +75,7 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add("--batch-size", type=IMAGES_AT_ONCE, default=8, help="images at once in each process")
     add("--num-workers", type=WORKERS_OR_NONE, help="processes that read photographs (default: by the number of cores)")
     add_device_and_amp(parser)
+    add_engine(parser, deterministic=True)
     add("--report", metavar="FILE.json", help="write all figures there")
     add(
         "--save-predictions",
@@ -99,8 +102,9 @@ def run(description: str, scales: Sequence[float], arguments: list[str] | None =
         check_outputs(options, "report", "examples", "confusion_picture", folders=["save_predictions"])
         if options.predictions:
             return score_and_report(options)
+        device = options.device or default_device(options.engine or default_engine(options.checkpoint))
         with leaving_processes():
-            evaluate_and_report(options, start_processes(options.device))
+            evaluate_and_report(options, start_processes(device))
         return DONE
 
     advice = f"choose a --batch-size below {options.batch_size}, or fewer --scales"
@@ -111,15 +115,24 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     """Load, evaluate, print, and write what was asked for."""
     dataset = load_description(options.data_dir, options.dataset)
     samples = list_samples(options.data_dir, dataset, options.split)
-    loaded = load_model(options.checkpoint, input_size=options.input_size)
-    check_same_classes(loaded.description, loaded.model.num_classes, dataset, where=f"'{options.checkpoint}'")
-    engine = TorchEngine(loaded.model.to(processes.device), processes.device, amp=options.amp)
+    cores = cores_of_each(processes.local_world_size)
+    loaded = load_engine(
+        options.checkpoint,
+        processes.device,
+        engine=options.engine,
+        amp=options.amp,
+        input_size=options.input_size,
+        deterministic=options.deterministic,
+        cores=cores,
+    )
+    check_same_classes(loaded.description, loaded.num_classes, dataset, where=f"'{options.checkpoint}'")
     parser = CropParser(
-        engine,
+        loaded.engine,
         scales=options.scales,
         mirror=options.mirror,
         flip_pairs=dataset.flip_pairs,
-        cores=cores_of_each(processes.local_world_size),
+        deterministic=options.deterministic,
+        cores=cores,
     )
     workers = options.num_workers
     if workers is None:
@@ -129,7 +142,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
         samples,
         dataset,
         processes,
-        crop_size=loaded.model.input_size,
+        crop_size=loaded.input_size,
         batch_size=options.batch_size,
         num_workers=workers,
         on_prediction=save_to(options.save_predictions, dataset, options.mask_format)
@@ -139,7 +152,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     if not processes.is_main:
         return
     report = evaluation_report(evaluation, dataset.class_names, scales=options.scales, mirror=options.mirror)
-    human_parser = HumanParser(engine, dataset, loaded.model.input_size)
+    human_parser = HumanParser(loaded.engine, dataset, loaded.input_size, deterministic=options.deterministic)
 
     def predict(sample: Sample, photograph: Picture) -> NDArray[np.uint8]:
         return human_parser.predict(

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -53,14 +54,16 @@ def fused_logits(
 class CropParser:
     """Parse batches of crops with an engine: uint8 pixels in, logits or class maps out.
 
-    On a GPU a batch is a batch. On the CPU the crops of a batch are parsed one by one, each on a single core and as
-    many at once as there are cores: that is as fast, and a crop's logits are then the same to the last bit whatever
-    the batch size, the number of processes and the number of cores.
+    On a GPU a batch is a batch. On the CPU the crops of a batch are parsed one by one, each with its mirror image: that
+    is as fast, and needs less memory.
 
     Args:
         scales: of the crop, averaged.
         mirror: average with the mirror image, in which the classes of `flip_pairs` change places.
-        cores: how many crops the CPU works on at once; default, the cores this process may use.
+        deterministic: on the CPU, parse each crop on a single core, and as many at once as there are cores: its logits
+            are then the same to the last bit whatever the batch size, the number of processes and of cores. Else the
+            cores share the crops of a batch, and all work on a single one.
+        cores: how many the CPU has for this; default, those this process may use.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class CropParser:
         scales: Sequence[float] = (1.0,),
         mirror: bool = True,
         flip_pairs: Sequence[tuple[int, int]] = (),
+        deterministic: bool = False,
         cores: int | None = None,
     ) -> None:
         self.engine = engine
@@ -77,6 +81,7 @@ class CropParser:
         self.scales = tuple(scales)
         self.mirror = mirror
         self.flip_pairs = tuple(flip_pairs)
+        self.deterministic = deterministic
         self.cores = cores or available_cores()
 
     def each(self, images: Tensor, finish: Callable[[int, Tensor], R]) -> list[R]:
@@ -85,7 +90,8 @@ class CropParser:
         On the CPU in the thread that parsed the crop, so that only as many logits are held as there are cores.
         """
         if self.device.type == "cpu":
-            with one_core_each(max(1, min(self.cores, len(images)))) as pool:
+            workers, threads = self._sharing(len(images))
+            with cpu_threads(workers, threads) as pool:
                 crops = enumerate(images.split(1))
                 return list(pool.map(lambda crop: finish(crop[0], self._forward(crop[1])[0]), crops))
         return [finish(index, logits) for index, logits in enumerate(self.logits(images))]
@@ -102,6 +108,11 @@ class CropParser:
             return torch.stack(self.each(images, lambda _, logits: best_class(logits)))
         return best_class(self.logits(images))
 
+    def _sharing(self, crops: int) -> tuple[int, int]:
+        """Return how many crops the CPU works on at once, and on how many cores each."""
+        at_once = max(1, min(self.cores, crops))
+        return at_once, 1 if self.deterministic else self.cores // at_once
+
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
         return fused_logits(
@@ -109,12 +120,33 @@ class CropParser:
         )
 
 
+_cpu = threading.Lock()
+"""Held by who computes on the CPU: crop parsers in several threads take turns, as each has use for all cores."""
+
+
 @contextlib.contextmanager
-def one_core_each(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of threads in each of which PyTorch computes on one core; outside it nothing changes."""
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            yield pool
-        finally:
-            torch.set_num_threads(threads)
+def cpu_threads(workers: int, cores_each: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of threads in each of which PyTorch computes on so many cores; outside it nothing changes.
+
+    PyTorch has one number of threads for each thread that has computed, and one for all that have not yet. Setting the
+    one sets the other, too, which is put back before the pool is used: whoever begins to compute meanwhile keeps the
+    number found then.
+    """
+    started = threading.Barrier(workers + 1)
+
+    def start() -> None:
+        torch.get_num_threads()  # a thread's first use of PyTorch gives it the common number, even after it was set
+        torch.set_num_threads(cores_each)
+        started.wait()
+
+    with (
+        _cpu,
+        ThreadPoolExecutor(1) as bystander,
+        ThreadPoolExecutor(workers, initializer=start) as pool,
+    ):
+        threads = bystander.submit(torch.get_num_threads).result()
+        for _ in range(workers):
+            pool.submit(int)  # starts a thread
+        started.wait()
+        bystander.submit(torch.set_num_threads, threads).result()
+        yield pool

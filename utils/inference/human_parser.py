@@ -5,7 +5,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import torch
@@ -15,14 +14,13 @@ from typing_extensions import Unpack
 from dataset.descriptions import DatasetDescription
 from dataset.options import checked
 from utils.checkpoint.classes import find_description, settle_description
-from utils.checkpoint.snapshots import load_model
 from utils.cli import IMAGES_AT_ONCE, checked_scales
-from utils.device import AMP_DTYPES, check_amp, choose_device
 from utils.inference.batches import CropBatch, crop_batches
 from utils.inference.canvas import Canvas, ClassMap, Part, Prediction, crop_part
 from utils.inference.crop_parser import CropParser
-from utils.inference.engines import Engine, OnnxEngine, TorchEngine
+from utils.inference.engines import Engine
 from utils.inference.inputs import Boxes, PictureLike
+from utils.inference.loading import default_engine, load_engine
 from utils.inference.options import (
     Borders,
     LogitsSize,
@@ -55,7 +53,14 @@ class HumanParser:
         device: where the network computes.
     """
 
-    def __init__(self, engine: Engine, description: DatasetDescription, input_size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        description: DatasetDescription,
+        input_size: tuple[int, int],
+        *,
+        deterministic: bool = False,
+    ) -> None:
         self.description = description
         self.class_names = description.class_names
         self.flip_pairs = description.flip_pairs
@@ -64,7 +69,7 @@ class HumanParser:
         self.input_size = input_size
         self.device = engine.device
         self._engine = engine
-        # PyTorch's number of threads, which the CPU engine sets, is partly one setting for the whole process.
+        self._deterministic = deterministic
         self._lock = threading.Lock()
 
     @classmethod
@@ -74,46 +79,38 @@ class HumanParser:
         device: str | torch.device | None = None,
         amp: str | None = None,
         *,
+        engine: str | None = None,
         input_size: tuple[int, int] | None = None,
         description: DatasetDescription | str | os.PathLike[str] | None = None,
+        deterministic: bool = False,
     ) -> "HumanParser":
         """Load a network from any layout `load_weights` accepts that holds a whole one, or an ONNX file.
 
         Args:
-            device: "cpu", "cuda", "cuda:1", "mps"; default, a CUDA GPU where there is one.
+            device: "cpu", "cuda", "cuda:1", "mps"; default, a CUDA GPU where there is one and the engine is torch.
             amp: "off" (default), "bf16" or "fp16".
+            engine: "torch", the default; "openvino"; "onnxruntime", for ONNX files alone, whose default it is. The
+                latter two compute on the CPU; their logits differ from PyTorch's by less than 1e-3 in full precision.
             input_size: (height, width) the network was trained with. Snapshots and ONNX files say it; the published
                 layout does not and is taken for 473 x 473.
             description: the classes: a description, the name of a built-in dataset, or the path of a `dataset.json`.
                 Snapshots and ONNX files say them; of other files, those with 20 classes are taken for LIP's, and the
                 classes of the rest are called "class 0", "class 1", ... unless you say what they are.
 
-        Raises CheckpointError for files that are no such network; ValueError for a device that is not there and for a
-        description of another number of classes.
-        """
-        if amp not in (None, *AMP_DTYPES):
-            raise ValueError(f"amp is {amp!r}; it must be one of {', '.join(AMP_DTYPES)}")
-        if Path(path).suffix.lower() == ".onnx":
-            return cls._from_onnx(path, device, amp, input_size, description)
-        named = find_description(description)
-        chosen = choose_device(None if device is None else str(device), for_prediction=True)
-        check_amp(amp, chosen)
-        model, own, _ = load_model(path, input_size=input_size)
-        classes = settle_description(named, own, model.num_classes, where=f"'{os.fspath(path)}'")
-        return cls(TorchEngine(model.to(chosen), chosen, amp=amp or "off"), classes, model.input_size)
+            deterministic: on a CPU, the same bits whatever the batch and the number of cores: each crop is computed on
+                one core then, as many at once as there are cores, so that a single picture takes longer.
 
-    @classmethod
-    def _from_onnx(
-        cls, path: str | os.PathLike[str], device: object, amp: str | None, input_size: object, description: object
-    ) -> "HumanParser":
-        if str(device or "cpu") != "cpu" or amp not in (None, "off"):
-            raise ValueError(
-                f"'{os.fspath(path)}': ONNX files run on the CPU in full precision; leave device and amp out"
-            )
-        if input_size is not None or description is not None:
-            raise ValueError(f"'{os.fspath(path)}' says its input size and classes itself; leave them out")
-        engine = OnnxEngine(path)
-        return cls(engine, engine.description, engine.input_size)
+        Raises CheckpointError for files that are no such network; ValueError for a device that is not there, for
+        options that do not fit each other, and for a description of another number of classes.
+        """
+        if description is not None and default_engine(path) == "onnxruntime":
+            raise ValueError(f"'{os.fspath(path)}' says its classes itself; leave the description out")
+        named = find_description(description)
+        loaded = load_engine(
+            path, device, engine=engine, amp=amp or "off", input_size=input_size, deterministic=deterministic
+        )
+        classes = settle_description(named, loaded.description, loaded.num_classes, where=f"'{os.fspath(path)}'")
+        return cls(loaded.engine, classes, loaded.input_size, deterministic=deterministic)
 
     @overload  # a str is a sequence of str as well, but taken for a path first; and see the next
     def predict(  # type: ignore[overload-overlap]
@@ -248,7 +245,13 @@ class HumanParser:
         scales = checked("scales", checked_scales, scales)
         batch_size = checked("batch_size", IMAGES_AT_ONCE, batch_size)
         wanted = wanted_results(self.description, borders, return_logits, alpha_of)
-        crop_parser = CropParser(self._engine, scales=scales, mirror=mirror, flip_pairs=self.flip_pairs)
+        crop_parser = CropParser(
+            self._engine,
+            scales=scales,
+            mirror=mirror,
+            flip_pairs=self.flip_pairs,
+            deterministic=self._deterministic,
+        )
         plain = map(_without_boxes, items) if return_logits else iter(items)
         return self._predict_batches(crop_parser, crop_batches(plain, self.input_size, batch_size, wanted), wanted)
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from utils.background import run_ahead
 from utils.checkpoint.classes import find_description
+from utils.inference.loading import default_engine
 from utils.prediction.record import Options, PredictionRecord, file_sha256
 from utils.prediction.run import Job
 
@@ -59,6 +60,7 @@ def network_options(
     scales: Sequence[float],
     mirror: bool,
     amp: str | None,
+    engine: str | None,
     borders: str,
     people: str | None,
     people_weights: str | None,
@@ -74,6 +76,7 @@ def network_options(
         "scales": list(scales),
         "no-mirror": not mirror,
         "amp": amp or "off",
+        "engine": engine or default_engine(checkpoint),
         "borders": borders,
         "people": people,
         "people-weights": people_weights and _file_digest(people_weights),

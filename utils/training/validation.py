@@ -27,7 +27,7 @@ def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: R
     model.eval()
     engine = TorchEngine(model, state.device, amp=config.amp)
     evaluation = evaluate(
-        CropParser(engine, mirror=False, cores=torch.get_num_threads()),
+        CropParser(engine, mirror=False, deterministic=True, cores=torch.get_num_threads()),
         samples,
         description,
         state.processes,

@@ -45,7 +45,7 @@ def labels(tmp_path: Path) -> Maps:
 @pytest.fixture
 def score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Score:
     """Score the folder `maps`; return the exit status and the report. No network may be built."""
-    monkeypatch.setattr(cli, "load_model", lambda *_, **__: pytest.fail("a network was built"))
+    monkeypatch.setattr(cli, "load_engine", lambda *_, **__: pytest.fail("a network was built"))
 
     def score(*options: object, folder: str = "maps", data: str = "data") -> tuple[int, dict[str, Any]]:
         report = tmp_path / "report.json"

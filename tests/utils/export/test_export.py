@@ -22,10 +22,9 @@ import utils.export.export
 from dataset.descriptions import BUILT_IN
 from dataset.people import draw_person
 from networks import CSENet, CSENetOutput
-from networks.resnet import BLOCKS
-from tests.support.building import empty_network
+from tests.support import building
 from tests.support.tiny_parser import CROP, tiny_network
-from utils.checkpoint.loading import CheckpointError, load_weights
+from utils.checkpoint.loading import CheckpointError
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 from utils.export.export import METADATA_FILE, WEIGHTS_ALONE, ExportError, export
@@ -66,12 +65,8 @@ def tiny_file(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def short_network(published_state: dict[str, Tensor]) -> Iterator[CSENet]:
-    """All of CSENet but for its depth."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BLOCKS, 14, (1, 1, 1, 1))
-        later = tuple(f"layer{stage}.{block}." for stage in (1, 2, 3, 4) for block in range(1, 23))
-        state = {name: tensor for name, tensor in published_state.items() if not name.startswith(later)}
-        yield load_weights(empty_network(depth=14), state)
+    with building.short_network(published_state) as network:
+        yield network
 
 
 def crops(count: int, size: tuple[int, int]) -> Tensor:
@@ -119,14 +114,14 @@ def test_crops_are_parsed_alike_with_onnxruntime_and_with_pytorch(
 ) -> None:
     images = crops(3, CROP)
     engine = OnnxEngine(tiny_file)
-    assert (engine.input_size, engine.description) == (CROP, LIP)
+    assert engine.metadata == NetworkMetadata(LIP, CROP, "logits")
     expected = CropParser(TorchEngine(tiny, CPU), scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
-    parser = CropParser(engine, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs)
+    parser = CropParser(engine, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs, deterministic=True)
     logits = parser.logits(images)
     assert logits.shape == (3, 20, *CROP)
     torch.testing.assert_close(logits, expected.logits(images), rtol=0, atol=1e-4)
     assert torch.equal(parser.classes(images), logits.argmax(dim=1).to(torch.uint8))
-    alone = CropParser(engine, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs, cores=1)
+    alone = CropParser(engine, scales=scales, mirror=mirror, flip_pairs=LIP.flip_pairs, deterministic=True, cores=1)
     assert torch.equal(alone.logits(images[1:2]), logits[1:2])
 
 

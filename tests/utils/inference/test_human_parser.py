@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-import utils.inference.human_parser
+import utils.inference.loading
 from dataset.descriptions import BUILT_IN, DatasetDescription
 from dataset.geometry import affine_matrix, crop_box, warp_back
 from dataset.layouts import DatasetError, Sample
 from dataset.people import draw_person
 from tests.support.tiny_parser import CROP, LIP, tiny_network, tiny_parser
+from utils.checkpoint.metadata import NetworkMetadata
 from utils.checkpoint.snapshots import LoadedModel
 from utils.distributed import Processes
 from utils.evaluation.engine import evaluate
@@ -283,7 +284,7 @@ def test_threads_share_a_parser(parser: HumanParser, people: list[NDArray[np.uin
 def loads(monkeypatch: pytest.MonkeyPatch, num_classes: int, description: DatasetDescription | None = None) -> None:
     """Let every checkpoint hold a tiny network."""
     loaded: Any = LoadedModel(tiny_network(num_classes), description, {})  # type: ignore[arg-type]
-    monkeypatch.setattr(utils.inference.human_parser, "load_model", lambda path, input_size: loaded)
+    monkeypatch.setattr(utils.inference.loading, "load_model", lambda path, input_size: loaded)
 
 
 def test_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,12 +346,12 @@ def test_impossible_devices_are_refused(monkeypatch: pytest.MonkeyPatch, options
 
 def test_onnx_files_go_to_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     class Engine(RampEngine):
-        description, input_size = DatasetDescription(name="ramp", class_names=("a", "b", "c")), CROP
+        metadata = NetworkMetadata(DatasetDescription(name="ramp", class_names=("a", "b", "c")), CROP, "logits")
 
-        def __init__(self, path: str) -> None:
+        def __init__(self, path: str, cores: int) -> None:
             assert path == "model.onnx"
 
-    monkeypatch.setattr(utils.inference.human_parser, "OnnxEngine", Engine)
+    monkeypatch.setattr(utils.inference.loading, "OnnxEngine", Engine)
     parser = HumanParser.from_checkpoint("model.onnx")
     assert parser.class_names == ("a", "b", "c")
     assert parser.predict(np.zeros((9, 8, 3), np.uint8)).shape == (9, 8)
