@@ -1,10 +1,11 @@
-"""How fast is the network? Times its forward pass beside torchvision's DeepLabV3 with ResNet-101, on the same input.
+"""How fast is the network, and how fast are the engines that compute it for predictions?
 
-Both have random weights, which cost the same time as trained ones. They take turns, so that a machine that gets slower
-or faster in between does so for both; the first passes of each are not counted.
+The plain network and the engines take turns with the yardstick; --amp is for the engines. Before that each engine's
+logits are compared with the plain network's: within 1e-3 in full precision; in half precision the share of pixels of
+equal class is shown. Weights are random: those of the tests of recorded numbers.
 
-    python benchmarks/inference_speed.py
-    python benchmarks/inference_speed.py --device cuda --amp bf16 --channels-last --compile --batch 16
+    python benchmarks/inference_speed.py --engines torch openvino
+    python benchmarks/inference_speed.py --device cuda --amp bf16 --batch 16
 """
 
 import argparse
@@ -14,69 +15,82 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import CLASSES, add_options, autocast, ratio, setting, setting_line, take_turns, yardstick
+from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns, yardstick
 from dataset.options import OptionParser
+from dataset.workers import available_cores
 from networks import CSENet
+from tests.golden.recorded import published_weights
+from utils.checkpoint.loading import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.files import write_json
+from utils.inference.engines import Engine, OpenVinoEngine, TorchEngine
+
+MAX_DIFFERENCE = 1e-3
 
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=2, repeat=10)
+    add_options(parser, warmup=1, repeat=5)
     parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=1, help="images at once (1)")
-    parser.add_argument("--classes", type=CLASSES, default=20, help="number of classes (20)")
-    parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast (off: float32)")
-    parser.add_argument("--channels-last", action="store_true", help="lay the channels out last")
-    parser.add_argument("--compile", action="store_true", help="torch.compile both networks")
+    parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="of the engines (off: float32)")
+    parser.add_argument("--engines", nargs="+", choices=("torch", "openvino"), default=["torch"], help="which (torch)")
     return parse_options(parser)
 
 
+def build(name: str, network: CSENet, device: torch.device, amp: str) -> Engine:
+    """Return an engine for a network, on all cores."""
+    if name == "openvino":
+        return OpenVinoEngine(network, cores=available_cores(), amp=amp)
+    return TorchEngine(network, device, amp=amp)
+
+
+def check(name: str, logits: Tensor, expected: Tensor, amp: str) -> None:
+    """Compare an engine's logits with the plain network's; print by how much they differ.
+
+    Raises AssertionError for more than MAX_DIFFERENCE in full precision.
+    """
+    difference = (logits.float() - expected).abs().max().item()
+    equal = (logits.argmax(dim=1) == expected.argmax(dim=1)).float().mean().item()
+    print(f"{name}: logits differ by at most {difference:.1e}, classes agree on {equal:.2%}", flush=True)
+    assert amp != "off" or difference <= MAX_DIFFERENCE, f"{name} computes something else"
+
+
 def main() -> None:
-    """Time both networks and print what was measured on what."""
+    """Check and time, and print what was measured on what."""
     options = read_options()
     device = torch.device(options.device)
-    layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    networks: dict[str, nn.Module] = {
-        "CSENet": CSENet(options.classes, options.size),
-        "DeepLabV3 (torchvision)": yardstick(options.classes),
-    }
-    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
-
-    def forward_of(network: nn.Module) -> Callable[[], object]:
-        network = network.eval().to(device).to(memory_format=layout)
-        run: Callable[[Tensor], object] = torch.compile(network) if options.compile else network
-
-        def forward() -> object:
-            with torch.inference_mode(), autocast(device, options.amp):
-                return run(images)
-
-        return forward
-
-    forwards = {name: forward_of(network) for name, network in networks.items()}
-    times = take_turns(forwards, device, warmup=options.warmup, repeat=options.repeat)
-    print(f"{'network':<26}{'images/s':>10}{'ms/image, median':>20}{'fastest':>10}{'slowest':>10}")
-    for name, values in times.items():
-        figures = [1000 * value / options.batch for value in (statistics.median(values), min(values), max(values))]
-        print(f"{name:<26}{1000 / figures[0]:>10.2f}{figures[0]:>20.1f}{figures[1]:>10.1f}{figures[2]:>10.1f}")
-    ours, theirs = times.values()
-    print(f"CSENet takes {ratio(ours, theirs)} times as long as DeepLabV3")
+    network = load_weights(CSENet(20, options.size), published_weights()).eval()
     height, width = options.size
+    images = torch.randn(options.batch, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+    engines = {f"engine {name}": build(name, network, device, options.amp) for name in options.engines}
+    network, deeplab = network.to(device), yardstick().eval().to(device)
+    with torch.inference_mode():
+        expected = network(images).final
+        for name, engine in engines.items():
+            check(name, engine(images), expected, options.amp)
+        runs: dict[str, Callable[[], object]] = {
+            "yardstick": lambda: deeplab(images),
+            "network": lambda: network(images),
+        }
+        runs |= {name: lambda engine=engine: engine(images) for name, engine in engines.items()}  # type: ignore[misc]
+        times = take_turns(runs, device, warmup=options.warmup, repeat=options.repeat)
+    ratios = {name: ratio(seconds, times["yardstick"]) for name, seconds in times.items()}
+    print(f"{'what':<18}{'ms/image, median':>18}{'in yardsticks':>26}")
+    for name, seconds in times.items():
+        print(f"{name:<18}{1000 * statistics.median(seconds) / options.batch:>18.1f}{ratios[name]!s:>26}")
     print(
-        f"{options.batch} x 3 x {height} x {width}, {options.classes} classes, amp {options.amp}, "
-        f"{'channels last, ' if options.channels_last else ''}{'compiled' if options.compile else 'eager'}; "
+        f"{options.batch} x 3 x {height} x {width}, 20 classes, engines with amp {options.amp}; "
         f"{options.repeat} passes after {options.warmup}; {setting_line(device)}"
     )
     if options.json:
-        write_json(
-            options.json,
-            {**setting(device), "options": {k: str(v) for k, v in vars(options).items()}, "seconds": times},
-        )
+        rows = {name: {"seconds": times[name], "ratio": ratios[name]._asdict()} for name in times}
+        about = {"batch": options.batch, "size": list(options.size), "amp": options.amp}
+        write_json(options.json, {**setting(device), **about, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -27,18 +27,28 @@ def test_the_network_has_the_published_size() -> None:
     assert "one 473 x 473 image" in printed
 
 
-def test_speed_is_measured_beside_deeplab() -> None:
+def test_engines_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None:
     # In float32: processors that do not compute in bfloat16 emulate it, in minutes.
-    printed = run("inference_speed.py", "--device", "cpu", "--size", "65,97", "--repeat", "2", "--warmup", "1")
-    assert re.search(r"^CSENet +[\d.]+ +[\d.]+", printed, re.MULTILINE)
-    assert re.search(r"CSENet takes [\d.]+ .* times as long as DeepLabV3", printed)
-    assert "1 x 3 x 65 x 97, 20 classes, amp off, eager; 2 passes after 1; " in printed
+    file = tmp_path / "speed.json"
+    options = ("--device", "cpu", "--size", "65,97", "--repeat", "1", "--warmup", "0", "--json", str(file))
+    printed = run("inference_speed.py", *options)
+    assert re.search(r"^engine torch: logits differ by at most \d\.\de-0[4-9]", printed, re.MULTILINE)
+    rows = json.loads(file.read_text())["rows"]
+    assert list(rows) == ["yardstick", "network", "engine torch"]
+    for name, row in rows.items():
+        assert row["ratio"]["least"] <= row["ratio"]["median"] <= row["ratio"]["most"]
+        assert re.search(rf"^{name} +[\d.]+ +{row['ratio']['median']:.2f} ", printed, re.MULTILINE)
+    assert "1 x 3 x 65 x 97, 20 classes, engines with amp off; 1 passes after 0; " in printed
 
 
-def test_what_large_pictures_cost_is_measured_beside_the_network() -> None:
-    printed = run("picture_sizes.py", "--device", "cpu", "--size", "65,65", "--repeat", "1", "--warmup", "0")
-    assert re.findall(r"^([\d.]+) +[\d.]+ \([\d.]+ %\) ", printed, re.MULTILINE) == ["0.3", "3", "12", "48"]
-    assert re.search(r"^Smooth borders of noise, 12 megapixels: [\d.]+ \([\d.]+ %\)$", printed, re.MULTILINE)
+def test_pictures_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None:
+    file = tmp_path / "picture.json"
+    options = ("--device", "cpu", "--size", "65,97", "--repeat", "1", "--warmup", "0", "--pictures", "1", "2")
+    printed = run("single_picture.py", *options, "--json", str(file))
+    assert re.search(r"^classes agree with the plain network's on (99\.9|100)", printed, re.MULTILINE)
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["pictures"] for row in rows.values()] == [1, 1, 2]
+    assert list(rows)[1:] == ["predict, 1 at once", "predict, 2 at once"]
 
 
 def test_a_training_step_is_checked_and_measured_beside_the_yardstick(tmp_path: Path) -> None:
