@@ -56,7 +56,7 @@ def evaluator(engine: TorchEngine, folder: Path, options: argparse.Namespace) ->
     """Return a function that evaluates the first pictures of a folder and returns their confusion matrix."""
     description = load_description(folder)
     samples = list_samples(folder, description, "val")
-    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs)
+    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs, deterministic=True)
     processes = Processes(0, 1, 1, engine.device)
 
     def run(count: int) -> NDArray[np.int64]:
@@ -78,7 +78,7 @@ def check(found: NDArray[np.int64], engine: TorchEngine, folder: Path, options: 
     """Raise AssertionError where the first two pictures, parsed and counted one by one, give another matrix."""
     description = load_description(folder)
     expected = ConfusionMatrix(description.num_classes)
-    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs)
+    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs, deterministic=True)
     for sample in list_samples(folder, description, "val")[:2]:
         image, label = read_sample(sample, description)
         crop = torch.from_numpy(fit_to_crop(image, options.size)).permute(2, 0, 1)[None].contiguous()
