@@ -7,11 +7,11 @@
 
 import copy
 from itertools import pairwise
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # of every kind, SyncBatchNorm, too
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -24,17 +24,23 @@ def folded(network: Network) -> Network:
     """
     if network.training:
         raise ValueError("BatchNorm can be folded in evaluation mode only: call network.eval() first")
-    copied = copy.deepcopy(network)
+    copied = _copy(network)
     for module in copied.modules():
-        for (conv_name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
-            if isinstance(conv, nn.Conv1d | nn.Conv2d) and _is_norm(norm):
-                setattr(module, conv_name, fuse_conv_bn_eval(conv, cast(_BatchNorm, norm)))
+        for (_, conv), (norm_name, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(norm, _BatchNorm):
+                mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+                conv.weight, conv.bias = fuse_conv_bn_weights(
+                    conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
+                )
                 setattr(module, norm_name, nn.Identity())
-    left = [name for name, module in copied.named_modules() if _is_norm(module)]
+    left = [name for name, module in copied.named_modules() if isinstance(module, _BatchNorm)]
     if left:
         raise ValueError(f"{len(left)} BatchNorm layers do not follow a convolution, the first is '{left[0]}'")
     return copied
 
 
-def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, _BatchNorm)
+def _copy(network: Network) -> Network:
+    """Return a deep copy, without gradients, by methods of tensors: `deepcopy` of fake tensors breaks their mode."""
+    copies: dict[int, Any] = {id(p): nn.Parameter(p.detach().clone(), False) for p in network.parameters()}
+    copies |= {id(buffer): buffer.detach().clone() for buffer in network.buffers()}
+    return copy.deepcopy(network, copies)
