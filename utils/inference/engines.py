@@ -51,7 +51,11 @@ class TorchEngine:
         # On GPUs only half precision gains from it.
         channels_last = device.type == "cpu" or self.amp_dtype is not None
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.model = folded(model).to(device).to(memory_format=self._layout)
+        self.model = folded(model, self._placed)
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        layout = self._layout if tensor.dim() == 4 else torch.preserve_format
+        return tensor.to(self.device, copy=True, memory_format=layout)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:

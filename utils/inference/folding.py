@@ -6,9 +6,11 @@
 """
 
 import copy
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # of every kind, SyncBatchNorm, too
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -16,16 +18,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def folded(network: Network) -> Network:
+def folded(network: Network, copied: Callable[[Tensor], Tensor] = torch.clone) -> Network:
     """Return a copy of a network in evaluation mode that computes the same without BatchNorm; the original stays.
 
+    `copied` makes the copy of each tensor, on another device, or in another layout, perhaps.
     Each BatchNorm has to stand right behind its convolution among the parts of its module. Raises ValueError for one
     that does not, and for a network in training mode, where BatchNorm depends on the batch.
     """
     if network.training:
         raise ValueError("BatchNorm can be folded in evaluation mode only: call network.eval() first")
-    copied = _copy(network)
-    for module in copied.modules():
+    result = _copy(network, copied)
+    for module in result.modules():
         for (_, conv), (norm_name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(norm, _BatchNorm):
                 mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
@@ -33,14 +36,14 @@ def folded(network: Network) -> Network:
                     conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
                 )
                 setattr(module, norm_name, nn.Identity())
-    left = [name for name, module in copied.named_modules() if isinstance(module, _BatchNorm)]
+    left = [name for name, module in result.named_modules() if isinstance(module, _BatchNorm)]
     if left:
         raise ValueError(f"{len(left)} BatchNorm layers do not follow a convolution, the first is '{left[0]}'")
-    return copied
+    return result
 
 
-def _copy(network: Network) -> Network:
-    """Return a deep copy, without gradients, by methods of tensors: `deepcopy` of fake tensors breaks their mode."""
-    copies: dict[int, Any] = {id(p): nn.Parameter(p.detach().clone(), False) for p in network.parameters()}
-    copies |= {id(buffer): buffer.detach().clone() for buffer in network.buffers()}
+def _copy(network: Network, copied: Callable[[Tensor], Tensor]) -> Network:
+    """Return a deep copy, without gradients, whose tensors are made by `copied`: fake ones do not stand `deepcopy`."""
+    copies: dict[int, Any] = {id(p): nn.Parameter(copied(p.detach()), False) for p in network.parameters()}
+    copies |= {id(buffer): copied(buffer.detach()) for buffer in network.buffers()}
     return copy.deepcopy(network, copies)
