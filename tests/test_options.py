@@ -68,7 +68,6 @@ BAD: dict[str, list[str]] = {
     "--device": ["meta", "vulkan", "xpu", "cuda:99", "cuda:256", "cuda:-1", "cpu:1", "toaster", "", "\x1b[2J"],
     "--amp": ["fp16"],
     "--batch": ["0", "many"],
-    "--pictures": ["0", "many"],
     "--classes": ["0", "256"],
     "--warmup": ["-1"],
     "--repeat": ["0"],
