@@ -7,6 +7,11 @@ null is not labelled (ignored), and "others", what the rest becomes, likewise. A
 its name where the new dataset has that name. Without "others" the rest is not labelled.
 """
 
+if __name__ == "__main__":
+    from dataset.interrupts import end_at_once_on_ctrl_c
+
+    end_at_once_on_ctrl_c()
+
 import argparse
 import json
 import shutil

@@ -12,7 +12,11 @@ ROOT = Path(__file__).parents[1]
 PROGRAMS = [
     *(path.name for path in sorted(ROOT.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")),
     "utils/launch/processes.py",
-    *("-m dataset.check", "-m dataset.prepare_ccp"),
+    *(
+        f"-m dataset.{path.stem}"
+        for path in sorted((ROOT / "dataset").glob("*.py"))
+        if "__main__" in path.read_text(encoding="utf-8")
+    ),
 ]
 
 
