@@ -15,8 +15,9 @@ from utils.checkpoint.snapshots import write_snapshot
 from utils.distributed import Processes
 from utils.training.config import TrainConfig
 from utils.training.folder import RunFolder
-from utils.training.state import TrainingState
+from utils.training.state import TrainingState, save_snapshot
 from utils.training.step import take_step
+from utils.training.stopping import TrainingDivergedError
 
 LIP = BUILT_IN["lip"]
 ONE_PROCESS = Processes(0, 1, 1, torch.device("cpu"))
@@ -76,3 +77,43 @@ def make_like(state: TrainingState) -> TrainingState:
     other.model.load_state_dict(state.model.state_dict())
     other.model.eval()
     return other
+
+
+@pytest.mark.parametrize("broken", ["running_var", "weight", "momentum"])
+@pytest.mark.parametrize("epoch", ["Last", "Best", 5])
+def test_what_is_not_finite_never_replaces_a_good_snapshot(broken: str, epoch: int | str, tmp_path: Path) -> None:
+    """A step in float16 that was skipped leaves the weights well, and BatchNorm's statistics not."""
+    state = make_state()
+    take_step(state, iter([batch(0)]))
+    state.folder = RunFolder(tmp_path, "lip")
+    save_snapshot(state, epoch)
+    good = state.folder.snapshot(epoch).read_bytes()
+    if broken == "momentum":
+        tensor = next(iter(state.optimizer.state.values()))["momentum_buffer"]
+    else:
+        tensor = next(value for name, value in state.model.state_dict().items() if name.endswith(broken))
+    tensor.view(-1)[0] = float("inf")
+    with pytest.raises(TrainingDivergedError, match="not finite"):
+        save_snapshot(state, epoch)
+    assert state.folder.snapshot(epoch).read_bytes() == good
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_leaves_the_snapshots_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = make_state()
+    state.folder = RunFolder(tmp_path, "lip")
+    save_snapshot(state, "Last")
+    save_snapshot(state, "Last")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(before) == 2
+    real_open = Path.open
+
+    def open_full(path: Path, mode: str) -> Any:
+        real_open(path, mode).close()
+        return real_open(Path("/dev/full"), "wb")
+
+    monkeypatch.setattr(Path, "open", open_full)
+    with pytest.raises(OSError, match=r"No space left on device: .*LIP_epoch_Last\.pth"):
+        save_snapshot(state, "Last")
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
