@@ -2,7 +2,7 @@
 
 Scripts run in this process, with their own command lines. Whatever a page gains is run as well. A command that cannot
 be run here is named in one of the lists below, with the reason; its options are checked all the same (`test_pages.py`).
-Each block begins with the snapshots of a new clone: the blocks of a page are often alternatives.
+No block continues the training of the one before: they often are alternatives.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ def timm_stand_in() -> ModuleType:
 @pytest.mark.newest_only
 @pytest.mark.parametrize("page", CODE, ids=lambda page: page.stem)
 def test_every_command_of_a_page_does_its_work(
-    page: Path, clone: Path, miniatures: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    page: Path, clone: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if any(find_spec(package) is None for package in NEEDED.get(page.stem, ())):
         pytest.skip(f"needs {NEEDED[page.stem]}")
@@ -112,8 +112,8 @@ def test_every_command_of_a_page_does_its_work(
         if block.language == "python":
             run_python(block, namespace)
         elif block.language == "bash":
-            shutil.rmtree(clone / "snapshots")
-            shutil.copytree(miniatures / "snapshots", clone / "snapshots")
+            for unfinished in clone.glob("snapshots/*_Last.pth"):
+                unfinished.unlink()
             for command in commands(block):
                 with monkeypatch.context() as patch:
                     run_command(command, patch, capfd)

@@ -26,21 +26,17 @@ from tests.support.pages import (
 HISTORY = ROOT / "CHANGELOG.md"
 """Speaks of options that are gone, too."""
 LANGUAGES = {"bash", "bibtex", "json", "python", "text"}
-MODULES = ("dataset.check", "dataset.people", "dataset.prepare_ccp", "dataset.relabel")
+MODULES = [
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__main__")
+    for path in sorted(ROOT.glob("dataset/**/*.py"))
+    if 'if __name__ == "__main__"' in path.read_text()
+]
 SCRIPTS = [
     path.relative_to(ROOT).as_posix()
     for path in sorted([*ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py")])
     if "__main__" in path.read_text()
 ]
-# What the shell scripts hand their options to, and the options of their own.
-LAUNCHED = {
-    "./run.sh": ("train.py", "--demo"),
-    "./run_evaluate.sh": ("evaluate.py",),
-    "./run_evaluate_multiScale.sh": ("evaluate_multiscale.py",),
-    "./run_predict.sh": ("predict.py",),
-    "./run_tests.sh": ("--oldest",),
-    "docs/slurm.sh": ("train.py",),
-}
+OPTION = re.compile(r"--[a-z][a-z-]*")
 PUT_THERE = ("dataset/resnet101-imagenet.pth",)
 """Files that people put into the folder."""
 # Options of other programs (Slurm, apptainer) in sentences.
@@ -53,9 +49,11 @@ all_pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relativ
 def options() -> dict[str, set[str]]:
     """The options of every script and module, as its --help shows them, and of every shell script."""
     found = {name: options_in_help(name) for name in (*SCRIPTS, *MODULES)}
-    for name, taken in LAUNCHED.items():
-        found[name] = {"--help"}.union(*(found.get(option, {option}) for option in taken))
-    return found
+    for script in ROOT.glob("*.sh"):  # they have options of their own, and hand others on
+        text = script.read_text()
+        launched = re.findall(r"\$here/(\w+\.py)", text)
+        found[f"./{script.name}"] = set(OPTION.findall(text)).union(*(found[name] for name in launched))
+    return found | {"docs/slurm.sh": found["./run.sh"]}
 
 
 def options_in_help(name: str) -> set[str]:
@@ -72,7 +70,7 @@ def options_in_help(name: str) -> set[str]:
             else:
                 runpy.run_path(str(ROOT / name), run_name="__main__")
     assert said, f"{name} --help says nothing"
-    return set(re.findall(r"--[a-z][a-z-]*", "".join(said)))
+    return set(OPTION.findall("".join(said)))
 
 
 def target(words: list[str]) -> tuple[str, list[str]] | None:

@@ -69,8 +69,10 @@ def make_miniatures(folder: Path) -> Path:
     Image.fromarray(drawn(3, (480, 410))).save(folder / "photo.jpg")
     Image.fromarray(drawn(4, (480, 410))).save(folder / "street.jpg")
     make_video(folder / "clip.mp4", 2)
-    (folder / "boxes.json").write_text(_json_of("docs/pictures.md")[0])
-    (folder / "five.json").write_text(_json_of("docs/own_data.md")[1])
+    (folder / "photos").mkdir()
+    shutil.copy(folder / "photo.jpg", folder / "photos")
+    (folder / "boxes.json").write_text(_json_blocks("docs/pictures.md")[0])
+    (folder / "five.json").write_text(_json_blocks("docs/own_data.md")[1])
     return folder
 
 
@@ -86,12 +88,12 @@ def _own_data(lip: Path, folder: Path) -> None:
     """Make the data of the page on own data: the drawn people, by classes as that page describes them."""
     shutil.copytree(lip, folder)
     (folder / "people.json").unlink()
-    (folder / "dataset.json").write_text(_json_of("docs/own_data.md")[0])
+    (folder / "dataset.json").write_text(_json_blocks("docs/own_data.md")[0])
     classes = load_description(folder).num_classes
     for path in folder.glob("*_segmentations/*.png"):
         Image.fromarray(np.asarray(Image.open(path)) % classes).save(path)
 
 
-def _json_of(page: str) -> list[str]:
-    """Return the files that a page shows, in its order."""
+def _json_blocks(page: str) -> list[str]:
+    """Return a page's JSON, which people are to write into files."""
     return [block.text for block in fenced_blocks(ROOT / page) if block.language == "json"]

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 """All of them, the changelog included."""
 
-DISTRIBUTED = ("train.py", "evaluate.py", "evaluate_multiscale.py")
+DISTRIBUTED = ("train.py", "evaluate.py", "evaluate_multiscale.py", "predict.py")
 """The scripts that may run in several processes."""
 
 _FENCE = re.compile(r"^ *```(\w*)$")
