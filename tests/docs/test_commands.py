@@ -36,7 +36,14 @@ from utils.inference.people import Person, PersonDetector
 OTHERS = ("ffmpeg", "git", "pip", "source", "sbatch", "tensorboard")
 OTHER_MODULES = ("mypy", "pip", "pytest", "ruff", "venv")
 # Run by tests of their own, or run all tests.
-ELSEWHERE = ("benchmarks/", "docs.draw_network", "./run_tests.sh", ".ci/run", "tests.support.app_screenshot")
+ELSEWHERE = (
+    "benchmarks/",
+    "tests/stress/",
+    "docs.draw_network",
+    "./run_tests.sh",
+    ".ci/run",
+    "tests.support.app_screenshot",
+)
 # What makes the work small; the last of two options counts.
 SMALLER = {
     "train.py": "--input-size 65,65 --batch-size 2 --epochs 1 --num-workers 0 --amp off --val-every 1",

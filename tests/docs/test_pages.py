@@ -31,16 +31,17 @@ MODULES = [
     for path in sorted(ROOT.glob("dataset/**/*.py"))
     if 'if __name__ == "__main__"' in path.read_text()
 ]
+STRESS = [path for path in sorted(ROOT.glob("tests/stress/*.py")) if "ArgumentParser" in path.read_text()]
 SCRIPTS = [
     path.relative_to(ROOT).as_posix()
-    for path in sorted([*ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py")])
+    for path in (*sorted([*ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py")]), *STRESS)
     if "__main__" in path.read_text()
 ]
 OPTION = re.compile(r"--[a-z][a-z-]*")
 PUT_THERE = ("dataset/resnet101-imagenet.pth",)
 """Files that people put into the folder."""
-# Options of other programs (Slurm, apptainer) in sentences.
-OF_OTHERS = {"--nodes", "--nv", "--signal"}
+# Options of other programs (Slurm, apptainer, docker) in sentences.
+OF_OTHERS = {"--nodes", "--nv", "--shm-size", "--signal"}
 
 all_pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
