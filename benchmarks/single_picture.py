@@ -21,13 +21,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns, yardstick
-from benchmarks.inference_speed import build
+from benchmarks.inference_speed import build, recorded_network
 from dataset.descriptions import BUILT_IN
 from dataset.options import OptionParser
 from dataset.people import draw_person
 from networks import CSENet
-from tests.golden.recorded import published_weights
-from utils.checkpoint.loading import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.files import write_json
 from utils.inference import HumanParser
@@ -63,7 +61,7 @@ def main() -> None:
     """Check and time, and print what was measured on what."""
     options = read_options()
     device = torch.device(options.device)
-    network = load_weights(CSENet(20, options.size), published_weights()).eval()
+    network = recorded_network(options.size)
     description = BUILT_IN["lip"]
     engine = build(options.engine, network, device, options.amp)
     parser = HumanParser(engine, description, options.size, deterministic=options.deterministic)
