@@ -14,7 +14,7 @@ from pathlib import Path
 from dataset.command import run_command
 from dataset.files import show
 from dataset.options import OptionParser
-from utils.checkpoint.classes import find_description, settle_description
+from utils.checkpoint.classes import find_description, resolve_description
 from utils.checkpoint.metadata import NetworkMetadata
 from utils.checkpoint.snapshots import load_model
 from utils.cli import size_option
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     check_outputs(options, "output")
     named = find_description(options.dataset)
     model, own, _ = load_model(options.checkpoint, input_size=options.input_size)
-    description = settle_description(named, own, model.num_classes, where=f"'{options.checkpoint}'")
+    description = resolve_description(named, own, model.num_classes, where=f"'{options.checkpoint}'")
     metadata = NetworkMetadata(description, model.input_size, "classes" if options.classes else "logits")
     start = time.monotonic()
     comparisons = export(model, metadata, options.output, options.format)

@@ -244,8 +244,8 @@ def parse(options: argparse.Namespace, plan: Plan, share: Share) -> list[Failure
         title, before = "predict", sum(not job.source.is_video for job in plan.jobs) - len(pictures)
         if share.world_size > 1:
             title, before = f"predict, process {share.rank + 1} of {share.world_size}", 0
-        with Progress(title, before + len(own), "pictures", done=before, quiet=not share.is_main) as shown:
-            failures += parse_pictures(parser, own, writer, record, settings, shown=shown)
+        with Progress(title, before + len(own), "pictures", done=before, quiet=not share.is_main) as progress:
+            failures += parse_pictures(parser, own, writer, record, settings, progress=progress)
     for video in share.of([job for job in plan.todo if job.source.is_video]):
         failure = parse_video(parser, video, video_outputs, writer, record, settings, quiet=not share.is_main)
         failures += [failure] if failure else []

@@ -65,7 +65,7 @@ def evaluator(engine: TorchEngine, folder: Path, options: argparse.Namespace) ->
             samples[:count],
             description,
             processes,
-            crop_size=options.size,
+            input_size=options.size,
             batch_size=options.batch,
             num_workers=options.num_workers,
             title="folder",

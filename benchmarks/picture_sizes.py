@@ -42,10 +42,10 @@ SIZES = {"0.3": (640, 480), "3": (2000, 1500), "12": (4000, 3000), "48": (8000, 
 """Megapixels, and (height, width)."""
 
 
-def person_logits(crop_size: tuple[int, int]) -> Tensor:
+def person_logits(input_size: tuple[int, int]) -> Tensor:
     """Return logits (K, h, w) such as a trained network gives for a person: its labels, blurred over three pixels."""
     _, label = draw_person(58, (640, 480))
-    fitted = fit_label_to_crop(label, crop_size)
+    fitted = fit_label_to_crop(label, input_size)
     planes = [cv2.GaussianBlur((fitted == index).astype(np.float32), (0, 0), 3) for index in range(LIP.num_classes)]
     return torch.from_numpy(16 * np.stack(planes))
 

@@ -23,7 +23,7 @@ MIRROR_PROBABILITY = 0.5
 def augment(
     image: NDArray[np.uint8],
     label: NDArray[np.uint8],
-    crop_size: tuple[int, int],
+    input_size: tuple[int, int],
     rng: np.random.Generator,
     *,
     mirror_table: NDArray[np.uint8],
@@ -32,14 +32,14 @@ def augment(
     random_rotation: bool = True,
     random_colour: bool = True,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return a random crop of a photograph and its labels, sized `crop_size` (height, width).
+    """Return a random crop of a photograph and its labels, sized `input_size` (height, width).
 
     image: (H, W, 3) uint8 BGR; label: (H, W) uint8 class indices, 255 = ignore. Outside the photograph the crop
     is black and ignored. `mirror_table` is that of the dataset's description.
     """
     if random_colour:
         image = change_colours(image, rng)
-    box = crop_box((image.shape[0], image.shape[1]), crop_size)
+    box = crop_box((image.shape[0], image.shape[1]), input_size)
     center, scale = box
     if random_scale:
         scale = scale * np.float32(random_scale_factor(rng))
@@ -47,8 +47,8 @@ def augment(
     if random_mirror and rng.random() < MIRROR_PROBABILITY:
         image, label = mirror(image, label, mirror_table)
         center = np.array([image.shape[1] - 1 - center[0], center[1]], dtype=np.float32)
-    matrix = affine_matrix(box._replace(center=center, scale=scale), crop_size, rotation)
-    return warp_image(image, matrix, crop_size), warp_label(label, matrix, crop_size)
+    matrix = affine_matrix(box._replace(center=center, scale=scale), input_size, rotation)
+    return warp_image(image, matrix, input_size), warp_label(label, matrix, input_size)
 
 
 def change_colours(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -40,17 +40,17 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         samples: Sequence[Sample],
         description: DatasetDescription,
         *,
-        crop_size: tuple[int, int],
+        input_size: tuple[int, int],
         seed: int,
         random_mirror: bool = True,
         random_scale: bool = True,
         random_rotation: bool = True,
         random_colour: bool = True,
     ) -> None:
-        """crop_size is (height, width) in pixels; seed is a whole number that is not negative."""
+        """input_size is (height, width) in pixels; seed is a whole number that is not negative."""
         self.samples = samples
         self.description = description
-        self.crop_size = crop_size
+        self.input_size = input_size
         self.seed = seed
         self.switches = {
             "random_mirror": random_mirror,
@@ -72,7 +72,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         image, label = augment(
             image,
             label,
-            self.crop_size,
+            self.input_size,
             np.random.default_rng([self.seed, epoch, index]),
             mirror_table=self._mirror_table,
             **self.switches,
@@ -106,12 +106,12 @@ class EvaluationCrops(Dataset[EvaluationItem]):
     """Whole photographs as crops of one size, by index, with their labels where the samples have them."""
 
     def __init__(
-        self, samples: Sequence[Sample], description: DatasetDescription, *, crop_size: tuple[int, int]
+        self, samples: Sequence[Sample], description: DatasetDescription, *, input_size: tuple[int, int]
     ) -> None:
-        """crop_size is (height, width) in pixels."""
+        """input_size is (height, width) in pixels."""
         self.samples = samples
         self.description = description
-        self.crop_size = crop_size
+        self.input_size = input_size
         self.at_hand = PhotographsAtHand(samples)
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ class EvaluationCrops(Dataset[EvaluationItem]):
         if sample.label_path is not None:
             label = read_label(sample.label_path, self.description)
             check_same_size(sample, image, label)
-        crop = fit_to_crop(image, self.crop_size)
+        crop = fit_to_crop(image, self.input_size)
         return EvaluationItem(channels_first(crop), index, (image.shape[0], image.shape[1]), label)
 
 

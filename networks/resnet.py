@@ -1,7 +1,7 @@
 """The backbone: ResNet (He, Zhang, Ren, Sun, CVPR 2016) with a deep stem and output stride 16.
 
 The deep stem, three 3 x 3 convolutions instead of one 7 x 7, is Inception's (ResNet-C: He et al., CVPR 2019). The last
-stage keeps its resolution and dilates its convolutions instead, as DeepLab does (Chen et al., 2017).
+layer keeps its resolution and dilates its convolutions instead, as DeepLab does (Chen et al., 2017).
 """
 
 import torch
@@ -58,10 +58,10 @@ class ResNet(nn.Module):
         self.conv3 = _conv3x3(64, 128)
         self.bn3 = nn.BatchNorm2d(128)
         blocks = BLOCKS[depth]
-        self.layer1 = _stage(128, 64, blocks[0])
-        self.layer2 = _stage(256, 128, blocks[1], stride=2)
-        self.layer3 = _stage(512, 256, blocks[2], stride=2)
-        self.layer4 = _stage(1024, 512, blocks[3], dilation=2)
+        self.layer1 = _layer(128, 64, blocks[0])
+        self.layer2 = _layer(256, 128, blocks[1], stride=2)
+        self.layer3 = _layer(512, 256, blocks[2], stride=2)
+        self.layer4 = _layer(1024, 512, blocks[3], dilation=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map images (N, 3, H, W) to C2 (256 channels, 1/4), C3 (512, 1/8), C4 (1024, 1/16), C5 (2048, 1/16)."""
@@ -89,8 +89,8 @@ def _conv3x3(in_channels: int, out_channels: int, stride: int = 1, dilation: int
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
 
 
-def _stage(in_channels: int, planes: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Return a stage of bottlenecks; the first one changes stride and channels, all share the dilation."""
+def _layer(in_channels: int, planes: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Return a layer of bottlenecks; the first one changes stride and channels, all share the dilation."""
     first = Bottleneck(in_channels, planes, stride, dilation)
     channels = planes * Bottleneck.expansion
     return nn.Sequential(first, *(Bottleneck(channels, planes, dilation=dilation) for _ in range(blocks - 1)))

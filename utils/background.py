@@ -1,4 +1,4 @@
-"""Work that goes on beside the main thread: results fetched ahead of it, and work left behind it."""
+"""Work that goes on beside the main thread: results fetched ahead of it, and work left to other threads."""
 
 import contextlib
 import itertools
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def run_ahead(tasks: Iterable[Callable[[], T]], *, workers: int, depth: int) -> Iterator[Iterator[T]]:
+def prefetch(tasks: Iterable[Callable[[], T]], *, workers: int, depth: int) -> Iterator[Iterator[T]]:
     """Give an iterator over the results of tasks, in their order, of which up to `depth` are done ahead.
 
     Tasks run in `workers` threads. What a task raises comes out of the iterator in its place.
@@ -32,7 +32,7 @@ def run_ahead(tasks: Iterable[Callable[[], T]], *, workers: int, depth: int) -> 
         pool.shutdown(cancel_futures=True)
 
 
-class WorkBehind:
+class BoundedExecutor:
     """Leave work to `workers` threads, up to `depth` pieces of it waiting; used as a context manager.
 
     Leaving the context waits for all of it; leaving it by an exception waits for what has begun and drops the rest.
@@ -50,7 +50,7 @@ class WorkBehind:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(work, *arguments))
 
-    def __enter__(self) -> "WorkBehind":
+    def __enter__(self) -> "BoundedExecutor":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -28,7 +28,7 @@ def samples(make_dataset: Callable[..., Path]) -> dict[str, list[Sample]]:
 
 
 def training_crops(samples: dict[str, list[Sample]], **options: Any) -> TrainingCrops:
-    return TrainingCrops(samples["train"], LIP, **{"crop_size": (33, 25), "seed": 5, **options})
+    return TrainingCrops(samples["train"], LIP, **{"input_size": (33, 25), "seed": 5, **options})
 
 
 class TwoEpochs(Sampler[list[tuple[int, int]]]):
@@ -77,7 +77,7 @@ def test_a_crop_changes_with_seed_epoch_and_index(samples: dict[str, list[Sample
 
 
 def test_two_photographs_of_one_content_are_augmented_differently(samples: dict[str, list[Sample]]) -> None:
-    crops = TrainingCrops([samples["train"][0]] * 2, LIP, crop_size=(33, 25), seed=5)
+    crops = TrainingCrops([samples["train"][0]] * 2, LIP, input_size=(33, 25), seed=5)
     assert not torch.equal(crops[0, 0]["image"], crops[0, 1]["image"])
 
 
@@ -126,7 +126,7 @@ def test_errors_in_a_worker_name_the_file(samples: dict[str, list[Sample]]) -> N
 
 
 def test_evaluation_shows_the_whole_photograph(samples: dict[str, list[Sample]]) -> None:
-    crops = EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))
+    crops = EvaluationCrops(samples["val"], LIP, input_size=(33, 45))
     item = crops[1]
     sample = samples["val"][1]
     assert sample.label_path is not None
@@ -146,7 +146,7 @@ def test_evaluation_batches_keep_sizes_and_labels_apart(samples: dict[str, list[
     cv2.imwrite(str(samples["val"][2].image_path), wide)
     cv2.imwrite(str(samples["val"][2].label_path), wide[..., 0])
     samples["val"][0] = samples["val"][0]._replace(label_path=None)
-    crops = EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))
+    crops = EvaluationCrops(samples["val"], LIP, input_size=(33, 45))
     for workers in (0, 2):
         loader = DataLoader(
             crops, batch_size=3, num_workers=workers, collate_fn=collate_evaluation, worker_init_fn=worker_init
@@ -162,7 +162,7 @@ def test_evaluation_batches_keep_sizes_and_labels_apart(samples: dict[str, list[
 def test_evaluation_notices_labels_of_another_size(samples: dict[str, list[Sample]]) -> None:
     cv2.imwrite(str(samples["val"][0].label_path), np.zeros((40, 31), np.uint8))
     with pytest.raises(DatasetError, match=r"v1\.jpg is 30 x 40 pixels, but .*v1\.png 31 x 40"):
-        EvaluationCrops(samples["val"], LIP, crop_size=(33, 45))[0]
+        EvaluationCrops(samples["val"], LIP, input_size=(33, 45))[0]
 
 
 @pytest.mark.parametrize(("layout", "values"), [("cihp", (0, 20)), ("ade20k", (0, 151))])
@@ -171,7 +171,7 @@ def test_other_layouts_give_the_same_kind_of_items(
 ) -> None:
     data_dir = make_dataset(layout, values=values)
     description = BUILT_IN[layout]
-    crops = TrainingCrops(list_samples(data_dir, description, "train"), description, crop_size=(33, 25), seed=5)
+    crops = TrainingCrops(list_samples(data_dir, description, "train"), description, input_size=(33, 25), seed=5)
     labels = torch.stack([crops[0, index]["label"] for index in range(3)])
     assert labels.shape == (3, 33, 25)
     assert set(labels.unique().tolist()) <= {*range(description.num_classes), 255}

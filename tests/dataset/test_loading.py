@@ -44,7 +44,7 @@ def read_all(monkeypatch: pytest.MonkeyPatch, end: "object") -> None:
         return np.zeros((20, 20, 3), np.uint8)
 
     monkeypatch.setattr(crops, "read_image", read_image)
-    dataset = EvaluationCrops(SAMPLES, LIP, crop_size=(65, 65))
+    dataset = EvaluationCrops(SAMPLES, LIP, input_size=(65, 65))
     context = multiprocessing.get_context("fork")  # with the function above
     loader = DataLoader(
         dataset,
@@ -120,11 +120,11 @@ def test_an_evaluation_names_the_photograph_too(monkeypatch: pytest.MonkeyPatch,
     parser = CropParser(TorchEngine(tiny_network(), torch.device("cpu")))
     processes = Processes(0, 1, 1, torch.device("cpu"))
     with pytest.raises(LostProcessError, match=str(samples[1].image_path)):
-        evaluate(parser, samples, LIP, processes, crop_size=(65, 65), num_workers=1)
+        evaluate(parser, samples, LIP, processes, input_size=(65, 65), num_workers=1)
 
 
 def test_crops_of_the_training_are_noted_by_their_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = TrainingCrops(SAMPLES, LIP, crop_size=(65, 65), seed=0)
+    dataset = TrainingCrops(SAMPLES, LIP, input_size=(65, 65), seed=0)
     noted: list[int] = []
     monkeypatch.setattr(dataset.at_hand, "note", noted.append)
     monkeypatch.setattr(crops, "read_sample", lambda *_: (np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8)))

@@ -55,7 +55,7 @@ def check_same_classes(
         )
 
 
-def settle_description(
+def resolve_description(
     named: DatasetDescription | None, own: DatasetDescription | None, num_classes: int, *, where: str
 ) -> DatasetDescription:
     """Return the description of a network with `num_classes`: the user's, else the checkpoint's own, else a guess.

@@ -40,7 +40,7 @@ class Weights(NamedTuple):
 
     @property
     def depth(self) -> int | None:
-        """The backbone's depth; None where its stages have other numbers of blocks than any backbone here."""
+        """The backbone's depth; None where its layers have other numbers of blocks than any backbone here."""
         blocks = {found[1] for name in self.state if (found := re.match(r"(?:backbone\.)?layer3\.(\d+)\.", name))}
         return {counts[2]: depth for depth, counts in BLOCKS.items()}.get(len(blocks))
 

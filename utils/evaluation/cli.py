@@ -142,7 +142,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
         samples,
         dataset,
         processes,
-        crop_size=loaded.input_size,
+        input_size=loaded.input_size,
         batch_size=options.batch_size,
         num_workers=workers,
         on_prediction=save_to(options.save_predictions, dataset, options.mask_format)

@@ -14,7 +14,7 @@ from dataset.descriptions import DatasetDescription
 from dataset.geometry import back_to_picture
 from dataset.layouts import Sample
 from dataset.loading import batches_of
-from utils.background import WorkBehind
+from utils.background import BoundedExecutor
 from utils.distributed import Processes
 from utils.evaluation.scores import Scores
 from utils.inference.crop_parser import CropParser
@@ -52,7 +52,7 @@ def evaluate(
     description: DatasetDescription,
     processes: Processes,
     *,
-    crop_size: tuple[int, int],
+    input_size: tuple[int, int],
     batch_size: int = 8,
     num_workers: int = 2,
     on_prediction: PredictionSink | None = None,
@@ -65,7 +65,7 @@ def evaluate(
     class map (H, W) uint8 at the photograph's size, by the exact centre.
     """
     mine = samples[processes.rank :: processes.world_size]
-    crops = EvaluationCrops(mine, description, crop_size=crop_size)
+    crops = EvaluationCrops(mine, description, input_size=input_size)
     loader = DataLoader(
         crops,
         batch_size=batch_size,
@@ -88,15 +88,15 @@ def evaluate(
     start = time.perf_counter()
     # Warping back and counting a batch goes on in the background while the network works on the next one.
     with (
-        Progress(title, len(samples), "images", quiet=not processes.is_main) as shown,
-        WorkBehind(workers=1, depth=1) as behind,
+        Progress(title, len(samples), "images", quiet=not processes.is_main) as progress,
+        BoundedExecutor(workers=1, depth=1) as executor,
         batches_of(loader) as batches,
     ):
         for batch in batches:
             classes = parser.classes(batch.images).cpu()
-            behind.submit(finish, classes, batch)
+            executor.submit(finish, classes, batch)
             # The others are about as far.
-            shown.advance(min(len(batch.indices) * processes.world_size, shown.total - shown.done))
+            progress.advance(min(len(batch.indices) * processes.world_size, progress.total - progress.done))
     published.reduce()
     exact.reduce()
     seconds = time.perf_counter() - start

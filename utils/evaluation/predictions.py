@@ -15,7 +15,7 @@ from dataset.correspondence import Correspondence
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import LABEL_SUFFIXES, DatasetError, Sample, files_by_id
 from dataset.reading import read_label
-from utils.background import run_ahead
+from utils.background import prefetch
 from utils.evaluation.scores import Scores
 from utils.prediction.record import RECORD_FILE
 from utils.progress import Progress
@@ -97,13 +97,13 @@ def score_folder(
     start = time.perf_counter()
     tasks = (partial(_score_one, maps, sample, dataset, correspondence) for sample in samples)
     with (
-        Progress("score", len(samples), "images") as shown,
-        run_ahead(tasks, workers=workers, depth=4 * workers) as scored,
+        Progress("score", len(samples), "images") as progress,
+        prefetch(tasks, workers=workers, depth=4 * workers) as scored,
     ):
         for counted, problem in scored:
             scores.merge(counted)
             problems += [problem] if problem else []
-            shown.advance()
+            progress.advance()
     return FolderScore(scores, problems, len(samples), time.perf_counter() - start)
 
 

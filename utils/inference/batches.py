@@ -33,7 +33,7 @@ class CropBatch(Generic[T]):
 
 
 def crop_batches(
-    items: Iterator[tuple[T, PictureLike, Boxes | None]], crop_size: tuple[int, int], batch_size: int, wanted: Wanted
+    items: Iterator[tuple[T, PictureLike, Boxes | None]], input_size: tuple[int, int], batch_size: int, wanted: Wanted
 ) -> Iterator[CropBatch[T]]:
     """Fit pictures, or what the boxes cut out of them, to crops, `batch_size` pictures at a time.
 
@@ -50,14 +50,14 @@ def crop_batches(
             canvas = Canvas(item, size, regions, wanted, has_people=boxes is not None)
             canvases.append(canvas)
             places += [(canvas, number) for number in range(len(regions))]
-            crops += [fit_to_crop(picture[part.rows, part.columns], crop_size)[..., ::-1] for part in regions]
+            crops += [fit_to_crop(picture[part.rows, part.columns], input_size)[..., ::-1] for part in regions]
         del chosen, picture
         for first in range(0, max(1, len(crops)), batch_size):
             some = slice(first, first + batch_size)
-            yield CropBatch(_stacked(crops[some], crop_size), places[some], canvases if first == 0 else [])
+            yield CropBatch(_stacked(crops[some], input_size), places[some], canvases if first == 0 else [])
 
 
-def _stacked(crops: Sequence[NDArray[np.uint8]], crop_size: tuple[int, int]) -> Tensor:
+def _stacked(crops: Sequence[NDArray[np.uint8]], input_size: tuple[int, int]) -> Tensor:
     """Return crops (h, w, 3) as one tensor (n, 3, h, w)."""
-    stacked = np.stack(crops) if crops else np.empty((0, *crop_size, 3), dtype=np.uint8)
+    stacked = np.stack(crops) if crops else np.empty((0, *input_size, 3), dtype=np.uint8)
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()

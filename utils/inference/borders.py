@@ -49,10 +49,10 @@ class Axis(NamedTuple):
         return Axis(self.low.to(device, non_blocking=True), self.fraction.to(device, non_blocking=True))
 
 
-def picture_axes(size: tuple[int, int], crop_size: tuple[int, int]) -> tuple[Axis, Axis]:
+def picture_axes(size: tuple[int, int], input_size: tuple[int, int]) -> tuple[Axis, Axis]:
     """Return where the rows and the columns of a picture (H, W) lie in the crop (h, w) that shows all of it."""
-    rows, columns = fit_positions(size, crop_size)
-    return _axis(torch.from_numpy(rows), crop_size[0]), _axis(torch.from_numpy(columns), crop_size[1])
+    rows, columns = fit_positions(size, input_size)
+    return _axis(torch.from_numpy(rows), input_size[0]), _axis(torch.from_numpy(columns), input_size[1])
 
 
 def _axis(positions: Tensor, nodes: int) -> Axis:

@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from dataset.descriptions import DatasetDescription
 from dataset.options import checked
-from utils.checkpoint.classes import find_description, settle_description
+from utils.checkpoint.classes import find_description, resolve_description
 from utils.cli import IMAGES_AT_ONCE, checked_scales
 from utils.inference.batches import CropBatch, crop_batches
 from utils.inference.canvas import Canvas, ClassMap, Part, Prediction, crop_part
@@ -109,7 +109,7 @@ class HumanParser:
         loaded = load_engine(
             path, device, engine=engine, amp=amp or "off", input_size=input_size, deterministic=deterministic
         )
-        classes = settle_description(named, loaded.description, loaded.num_classes, where=f"'{os.fspath(path)}'")
+        classes = resolve_description(named, loaded.description, loaded.num_classes, where=f"'{os.fspath(path)}'")
         return cls(loaded.engine, classes, loaded.input_size, deterministic=deterministic)
 
     @overload  # a str is a sequence of str as well, but taken for a path first; and see the next

@@ -21,7 +21,7 @@ CAPTIONS = ("photograph", "label", "coarse", "body", "final", "edges", "edge lab
 
 @torch.inference_mode()
 def training_picture(
-    model: CSENet, samples: Sequence[Sample], description: DatasetDescription, crop_size: tuple[int, int]
+    model: CSENet, samples: Sequence[Sample], description: DatasetDescription, input_size: tuple[int, int]
 ) -> Picture:
     """Draw a row for each sample: crop, label, the three predictions, predicted and true edges.
 
@@ -30,12 +30,12 @@ def training_picture(
     crops = []
     for sample in samples:
         image, label = read_sample(sample, description)
-        crops.append((fit_to_crop(image, crop_size), fit_label_to_crop(label, crop_size)))
+        crops.append((fit_to_crop(image, input_size), fit_label_to_crop(label, input_size)))
     images, labels = default_collate(crops)
     device = next(model.parameters()).device
     out = model(normalise(images.permute(0, 3, 1, 2).to(device)))
     predictions = [
-        resize(logits.float(), crop_size).argmax(dim=1) for logits in (out.coarse, out.body, out.final, out.edge)
+        resize(logits.float(), input_size).argmax(dim=1) for logits in (out.coarse, out.body, out.final, out.edge)
     ]
     coarse, body, final, edges = (prediction.to(torch.uint8).cpu().numpy() for prediction in predictions)
     true_edges = edge_targets(labels).numpy()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from utils.background import run_ahead
+from utils.background import prefetch
 from utils.checkpoint.classes import find_description
 from utils.inference.loading import default_engine
 from utils.prediction.record import Options, PredictionRecord, file_sha256
@@ -33,7 +33,7 @@ def make_plan(jobs: Sequence[Job], record: PredictionRecord, *, overwrite: bool)
     if overwrite:
         return Plan(jobs, jobs)
     todo, reasons = [], defaultdict(list)
-    with run_ahead((partial(_objection, job, record) for job in jobs), workers=8, depth=64) as objections:
+    with prefetch((partial(_objection, job, record) for job in jobs), workers=8, depth=64) as objections:
         for job, reason in zip(jobs, objections, strict=True):
             if reason is not None:
                 todo.append(job)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from dataset.files import show
-from utils.background import WorkBehind, run_ahead
+from utils.background import BoundedExecutor, prefetch
 from utils.inference.canvas import Prediction
 from utils.inference.human_parser import HumanParser
 from utils.inference.inputs import Boxes, PictureLike, pixel_regions, rgb_picture
@@ -114,7 +114,7 @@ def parse_pictures(
     record: PredictionRecord,
     options: ParseOptions,
     *,
-    shown: Progress,
+    progress: Progress,
 ) -> list[Failure]:
     """Parse pictures, write their results and note what they were made from; return which could not be read or named.
 
@@ -128,7 +128,7 @@ def parse_pictures(
         for item in items:
             if isinstance(item, Failure):
                 failures.append(item)
-                shown.advance()
+                progress.advance()
             elif item.job.boxes is None and options.detector is not None:
                 people = options.detector.detect(item.picture)
                 if not people:
@@ -147,14 +147,14 @@ def parse_pictures(
             failures.append(_refused_name(job.source.path, error))
 
     with (
-        run_ahead(
+        prefetch(
             (partial(_read, job) for job in jobs), workers=options.workers, depth=options.batch_size + options.workers
         ) as items,
-        WorkBehind(workers=options.workers, depth=2 * options.workers) as behind,
+        BoundedExecutor(workers=options.workers, depth=2 * options.workers) as executor,
     ):
         for item, prediction in options.predictions(parser, readable(items)):
-            behind.submit(write, item, prediction)
-            shown.advance()
+            executor.submit(write, item, prediction)
+            progress.advance()
     if empty:
         show(f"Nobody was found in {len(empty)} of {len(jobs)} pictures, such as '{empty[0]}': all background.")
     return failures
@@ -208,8 +208,8 @@ def parse_video(
         with VideoReader(source.path) as reader:
             record.forget(source.path, job.results)
             try:
-                with Progress(source.relative, reader.frame_count, "frames", quiet=quiet) as shown:
-                    done = _parse_frames(parser, source, reader, outputs, writer, options, shown=shown)
+                with Progress(source.relative, reader.frame_count, "frames", quiet=quiet) as progress:
+                    done = _parse_frames(parser, source, reader, outputs, writer, options, progress=progress)
             except VideoError:
                 outputs.remove_frames(source.name, 0)
                 raise
@@ -230,7 +230,7 @@ def _parse_frames(
     writer: PictureWriter,
     options: ParseOptions,
     *,
-    shown: Progress,
+    progress: Progress,
 ) -> int:
     """Parse frames in batches, write videos with their times; return how many there were.
 
@@ -248,16 +248,16 @@ def _parse_frames(
 
     done = 0
     with ExitStack() as stack:
-        frames = stack.enter_context(run_ahead(itertools.repeat(reader.read), workers=1, depth=2 * options.batch_size))
+        frames = stack.enter_context(prefetch(itertools.repeat(reader.read), workers=1, depth=2 * options.batch_size))
         videos = {
             kind: stack.enter_context(write_video(outputs.path(kind, source.name), reader)) for kind in outputs.kinds
         }
-        behind = stack.enter_context(WorkBehind(workers=1, depth=options.batch_size))
+        executor = stack.enter_context(BoundedExecutor(workers=1, depth=options.batch_size))
         items = people_in_frames(_until_none(frames), options.detector)
         for (frame, people), prediction in options.predictions(parser, items):
-            behind.submit(write, done, frame, people, prediction)
+            executor.submit(write, done, frame, people, prediction)
             done += 1
-            shown.advance()
+            progress.advance()
     return done
 
 

@@ -76,7 +76,7 @@ def training_loader(state: TrainingState, samples: Sequence[Sample]) -> DataLoad
     crops = TrainingCrops(
         samples,
         state.description,
-        crop_size=config.input_size,
+        input_size=config.input_size,
         seed=config.random_seed,
         random_mirror=config.random_mirror,
         random_scale=config.random_scale,

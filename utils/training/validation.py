@@ -31,7 +31,7 @@ def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: R
         samples,
         description,
         state.processes,
-        crop_size=config.input_size,
+        input_size=config.input_size,
         batch_size=config.val_batch_size,
         num_workers=config.num_workers,
         title=f"epoch {epoch}: validation",

@@ -130,7 +130,7 @@ def scored(crops: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8
     parser: Any = GivenCrops(crops)
     processes = Processes(0, 1, 1, parser.device)
     return evaluate_crops(
-        parser, samples, BUILT_IN["lip"], processes, crop_size=crops[0].shape, batch_size=2, num_workers=0
+        parser, samples, BUILT_IN["lip"], processes, input_size=crops[0].shape, batch_size=2, num_workers=0
     )
 
 

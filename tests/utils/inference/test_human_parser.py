@@ -62,7 +62,7 @@ def test_predictions_are_the_evaluations(
         [Sample(path.stem, path, None) for path in files],
         LIP,
         Processes(0, 1, 1, CPU),
-        crop_size=CROP,
+        input_size=CROP,
         batch_size=2,
         num_workers=0,
         on_prediction=lambda sample, classes: expected.update({sample.id: classes}),
