@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import hubconf
-import utils.inference.human_parser
+import utils.inference.loading
 from tests.support.tiny_parser import CROP, tiny_network
 from utils.checkpoint.loading import CheckpointError
 from utils.checkpoint.snapshots import LoadedModel
@@ -33,7 +33,7 @@ def test_networks_without_checkpoint() -> None:
 def test_checkpoints_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: Any = LoadedModel(tiny_network(), None, {})  # type: ignore[arg-type]
     monkeypatch.setattr("utils.checkpoint.snapshots.load_model", lambda path, input_size: loaded)
-    monkeypatch.setattr(utils.inference.human_parser, "load_model", lambda path, input_size: loaded)
+    monkeypatch.setattr(utils.inference.loading, "load_model", lambda path, input_size: loaded)
     assert hub_load("csenet_resnet101", checkpoint="any.pth") is loaded.model
     with pytest.raises(CheckpointError, match="depth 101: load csenet_resnet101"):
         hub_load("csenet_resnet50", "any.pth")

@@ -14,6 +14,7 @@ from tests.support.tiny_network import TinyNetwork
 from utils.checkpoint.loading import load_weights, read_checkpoint
 from utils.checkpoint.snapshots import LoadedModel
 from utils.evaluation import cli as evaluation_script
+from utils.inference import loading
 
 
 def load_tiny_model(path: str, *, input_size: tuple[int, int] | None = None) -> LoadedModel:
@@ -49,7 +50,7 @@ def test_a_layout_can_be_trained_on_and_evaluated(
 ) -> None:
     make_dataset(layout, root=root, values=values)
     data, run, report = tmp_path / root.partition("/")[0], tmp_path / "run", tmp_path / "report.json"
-    monkeypatch.setattr(evaluation_script, "load_model", load_tiny_model)
+    monkeypatch.setattr(loading, "load_model", load_tiny_model)
     place = ["--data-dir", str(data), "--num-workers", "0", "--device", "cpu"]
     assert check(["--data-dir", str(data), "--dataset", name]) == 0
     if layout == "lip" and name != "lip":  # only the name tells them
