@@ -5,6 +5,8 @@ decode" alone helps nobody.
 """
 
 import io
+import os
+import warnings
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +22,11 @@ from dataset.layouts import DatasetError, Sample
 
 OPENCV_PIXELS = 2**30
 """What OpenCV decodes unless OPENCV_IO_MAX_IMAGE_PIXELS in the environment says otherwise."""
+
+# What cannot be decoded is said here, once and with the file's name, of which the decoders' own lines know nothing.
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning, r"PIL\.")
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -153,10 +160,10 @@ def decode_stored(data: bytes, name: str | Path) -> NDArray[np.uint8]:
     except cv2.error:  # for an empty file, and for headers that promise an absurd size
         image = None
     if image is None:
-        raise DatasetError(
-            f"{name}: OpenCV cannot decode these {len(data)} bytes as a photograph; the file is damaged or "
-            "of another format"
-        )
+        reason = "the file is damaged or of another format"
+        if data.startswith((b"II*\0", b"MM\0*")):
+            reason = "the TIFF file is damaged, or has more than 16 bits a channel: store it with 8 or 16"
+        raise DatasetError(f"{name}: OpenCV cannot decode these {len(data)} bytes as a photograph; {reason}")
     # Decoders fill what a JPEG lacks with mid-gray, and some releases of OpenCV say nothing.
     if picture.startswith(jpeg.START) and (image[-1, -1] == 128).all() and jpeg.lacks_data(picture):
         raise _truncated(name)

@@ -49,11 +49,26 @@ def test_every_format_shows_its_picture(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(FORMATS.keys() - {"TIFF", "JPEG"}))  # see test_inference, test_jpeg
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
-def test_cut_files_are_refused(kind: str, share: float) -> None:
+def test_cut_files_are_refused_in_one_sentence(
+    kind: str, share: float, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     data = encoded(kind, noise)
     with pytest.raises(DatasetError, match=r"a\.x: (OpenCV|Pillow) cannot decode these \d+ bytes as"):
         decode_upright(data[: int(len(data) * share)], "a.x")
+    assert capfd.readouterr().err == ""  # decoders write lines of their own, which name no file
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_tiff_files_of_32_bits_are_told_from_damaged_ones(
+    kind: type[np.generic], capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((48, 64), kind)).save(file, "TIFF")
+    with pytest.raises(DatasetError, match=r"a\.tif: .* or has more than 16 bits a channel: store it with 8 or 16"):
+        decode_upright(file.getvalue(), "a.tif")
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
