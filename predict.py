@@ -72,7 +72,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--output", required=True, type=Path, metavar="DIR", help="folder for the results")
     add(
         "--checkpoint", "--restore-from", required=True, metavar="FILE",
-        help="a snapshot, the published weights, or an ONNX file",
+        help="a snapshot, the published weights, or a safetensors or ONNX file",
     )  # fmt: skip
     add("--overwrite", action="store_true", help="make all results again, whatever is there already")
     add(
@@ -91,7 +91,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="classes that stay in the cut-out, by name or index (default: all but the background)",
     )  # fmt: skip
     add(
-        "--alpha", choices=("soft", "hard"), default="soft",
+        "--alpha", choices=("soft", "hard"),
         help="of cut-outs. soft: across a border it follows the network's softmax; hard: all or nothing, as the class "
         "map says (default: soft)",
     )  # fmt: skip
@@ -137,6 +137,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     options = cli.parse_options(parser, arguments)
     if options.keep and not options.cutout:
         parser.error("--keep says what stays in a cut-out; add --cutout")
+    if options.alpha and not options.cutout:
+        parser.error("--alpha is that of a cut-out; add --cutout")
+    options.alpha = options.alpha or "soft"
     if options.boxes and options.people:
         parser.error("--boxes and --people both say where the people are; leave out one of them")
     if (options.boxes or options.people) and options.logits:

@@ -111,7 +111,9 @@ def test_json_may_be_nested_as_deeply_as_it_likes(make_dataset: Callable[..., Pa
 def test_boxes_are_four_finite_numbers(box: str, tmp_path: Path) -> None:
     file = tmp_path / "boxes.json"
     file.write_text(f'{{"a.png": [{box}]}}')
-    with pytest.raises(InputError, match=r"'a\.png' has .*which is no list of boxes") as caught:
+    with pytest.raises(
+        InputError, match=r"'a\.png' has .*which is (not four finite numbers|no list of boxes)"
+    ) as caught:
         read_boxes(file, [Source(tmp_path / "a.png", "a.png", "a")])
     assert len(str(caught.value)) < 500
 

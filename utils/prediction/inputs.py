@@ -1,9 +1,9 @@
 """What a user names on the command line: pictures and videos, with names for their results; classes; boxes."""
 
 import glob
+import json
 import math
 import os
-import reprlib
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -171,19 +171,44 @@ def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
     except (OSError, ValueError) as error:
         raise InputError(f"--boxes '{file}' cannot be read as JSON ({error})") from error
     if not isinstance(boxes, dict):
-        raise InputError(f"--boxes '{file}' must hold {BOXES_FORM}")
+        raise InputError(f"--boxes '{file}' holds {_json(boxes)}; it must hold {BOXES_FORM}")
     for name, entry in boxes.items():
-        if not isinstance(entry, list) or not all(map(_is_box, entry)):
-            raise InputError(
-                f"--boxes '{file}': {name!r} has {reprlib.repr(entry)}, which is no list of boxes; the file must "
-                f"hold {BOXES_FORM}, even a single box in a list"
-            )
+        _check_boxes(entry, f"--boxes '{file}': {name!r} has")
     strangers = sorted(boxes.keys() - {source.relative for source in sources})
+    if not boxes:
+        raise InputError(f"--boxes '{file}' has no entry; it must hold {BOXES_FORM}")
     if len(strangers) == len(boxes):
-        raise InputError(f"--boxes '{file}' names none of the pictures; its first entry is {[*strangers, None][0]!r}")
+        first = next((source.relative for source in sources), None)
+        raise InputError(
+            f"--boxes '{file}' names none of the pictures: its first entry is {strangers[0]!r}, the first picture "
+            f"{first!r}; entries are paths inside the input folder"
+        )
     if strangers:
         show(f"--boxes: {len(strangers)} entries belong to no picture, such as {strangers[0]!r}", to=sys.stderr)
     return boxes
+
+
+def _check_boxes(entry: Any, where: str) -> None:
+    """Raise InputError, which begins with `where`, for a value from JSON that is no list of boxes."""
+    if not isinstance(entry, list):
+        fault = f"{_json(entry)}, which is no list of boxes"
+    elif all(map(_is_box, entry)):
+        return
+    elif not any(isinstance(side, int | float) for side in entry):  # else it is a single box
+        wrong = next(box for box in entry if not _is_box(box))
+        fault = f"{_json(wrong)} among its boxes, which is not four finite numbers"
+    else:
+        fault = f"{_json(entry)}, which is no list of boxes"
+    raise InputError(f"{where} {fault}; the file must hold {BOXES_FORM}, even a single box in a list")
+
+
+def _json(value: Any) -> str:
+    """Return a value from JSON as it stands there (null, NaN), cut where it is long."""
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "lists or objects that are nested too deeply"
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _is_box(box: Any) -> bool:
