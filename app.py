@@ -37,7 +37,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "--checkpoint", "--restore-from", required=True, metavar="FILE",
-        help="a snapshot, the published weights, or an ONNX file",
+        help="a snapshot, the published weights, or a safetensors or ONNX file",
     )  # fmt: skip
     add_device_and_amp(parser, for_prediction=True)
     add_engine(parser, deterministic=False)

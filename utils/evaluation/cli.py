@@ -59,7 +59,10 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add("--dataset", help="its name, where neither the folder nor the snapshot tells")
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument(
-        "--checkpoint", "--restore-from", metavar="FILE", help="a snapshot, the published weights, or an ONNX file"
+        "--checkpoint",
+        "--restore-from",
+        metavar="FILE",
+        help="a snapshot, the published weights, or a safetensors or ONNX file",
     )
     judged.add_argument(
         "--predictions",
