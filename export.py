@@ -14,13 +14,13 @@ from pathlib import Path
 from dataset.command import run_command
 from dataset.files import show
 from dataset.options import OptionParser
+from dataset.writing import check_outputs
 from utils.checkpoint.classes import find_description, resolve_description
 from utils.checkpoint.metadata import NetworkMetadata
 from utils.checkpoint.snapshots import load_model
 from utils.cli import size_option
 from utils.export.export import FORMATS, WEIGHTS_ALONE, export
 from utils.export.verify import overall_agreement
-from utils.files import check_outputs
 
 EPILOG = """\
 formats:

@@ -18,9 +18,10 @@ from dataset.command import DONE, NOT_ALL_WELL, run_command
 from dataset.files import printable, show
 from dataset.options import OptionParser
 from dataset.workers import default_workers
+from dataset.writing import check_writable
 from utils import cli
 from utils.cli import IMAGES_AT_ONCE, add_device_and_amp, add_engine, add_mask_format, scales_option, size_option
-from utils.files import check_writable, remove_leftovers
+from utils.files import remove_leftovers
 from utils.inference import HumanParser
 from utils.inference.loading import default_device, default_engine
 from utils.inference.people import PersonDetector

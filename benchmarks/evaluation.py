@@ -28,11 +28,11 @@ from dataset.normalise import normalise
 from dataset.options import COUNT, OptionParser, Whole
 from dataset.people.folder import make_dataset
 from dataset.reading import read_sample
+from dataset.writing import write_json
 from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE, parse_options, scales_option
 from utils.distributed import Processes
 from utils.evaluation.engine import evaluate
-from utils.files import write_json
 from utils.inference.crop_parser import CropParser, fused_logits
 from utils.inference.engines import TorchEngine
 from utils.metrics import ConfusionMatrix

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import Ratio, add_options, autocast, ratio, setting, setting_line, take_turns
 from benchmarks.training_step import GB, check_step
 from dataset.options import OptionParser
+from dataset.writing import write_json
 from networks import CSENet, CSENetOutput
 from utils.cli import IMAGES_AT_ONCE
-from utils.files import write_json
 from utils.inference.crop_parser import MULTI_SCALES, fused_logits
 from utils.inference.engines import TorchEngine
 from utils.losses import CSENetLoss

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns, yardstick
 from dataset.options import OptionParser
 from dataset.workers import available_cores
+from dataset.writing import write_json
 from networks import CSENet
 from tests.golden.recorded import published_weights
 from utils.checkpoint.loading import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
-from utils.files import write_json
 from utils.inference.engines import Engine, OpenVinoEngine, TorchEngine
 
 MAX_DIFFERENCE = 1e-3

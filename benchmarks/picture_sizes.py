@@ -28,8 +28,8 @@ from dataset.descriptions import BUILT_IN
 from dataset.geometry import fit_label_to_crop
 from dataset.options import OptionParser
 from dataset.people import draw_person
+from dataset.writing import write_json
 from networks import CSENet
-from utils.files import write_json
 from utils.inference.borders import picture_alpha
 from utils.inference.canvas import Canvas, crop_part
 from utils.inference.crop_parser import CropParser

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import add_options, setting, setting_line
 from dataset.options import OptionParser
+from dataset.writing import write_json
 from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE
-from utils.files import write_json
 from utils.inference.crop_parser import fused_logits
 from utils.inference.engines import TorchEngine
 from utils.losses import CSENetLoss

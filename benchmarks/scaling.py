@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import add_options, setting, setting_line, take_turns
 from benchmarks.plots import Curve, plot
 from dataset.options import OptionParser
+from dataset.writing import write_json
 from networks import CSENet
-from utils.files import write_json
 from utils.losses import CSENetLoss
 from utils.pictures.figures import save_picture
 from utils.training.state import fastest_layout

@@ -25,9 +25,9 @@ from benchmarks.inference_speed import build, recorded_network
 from dataset.descriptions import BUILT_IN
 from dataset.options import OptionParser
 from dataset.people import draw_person
+from dataset.writing import write_json
 from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE, parse_options
-from utils.files import write_json
 from utils.inference import HumanParser
 
 PICTURE = (640, 480)

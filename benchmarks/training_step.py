@@ -30,11 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import CLASSES, add_options, autocast, ratio, setting, setting_line, take_turns, yardstick
 from dataset.options import OptionParser
 from dataset.people import draw_person
+from dataset.writing import write_json
 from networks import CSENet
 from tests.golden.recorded import label_maps, load, published_weights, random_images
 from utils.checkpoint.loading import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
-from utils.files import write_json
 from utils.losses import CSENetLoss
 from utils.training.state import fastest_layout
 

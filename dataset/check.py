@@ -11,7 +11,6 @@ if __name__ == "__main__":
     end_at_once_on_ctrl_c()
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from dataset.class_chart import ChartColumn, draw_class_chart
 from dataset.command import DONE, NOT_ALL_WELL, run_command
 from dataset.content import Problem, SampleFindings, SplitContent, findings_of
 from dataset.descriptions import DatasetDescription, load_description
-from dataset.files import check_room_for, show
+from dataset.files import show
 from dataset.layouts import (
     SPLITS,
     DatasetError,
@@ -38,9 +37,10 @@ from dataset.layouts import (
     split_paths,
 )
 from dataset.options import WORKERS, OptionParser
-from dataset.reading import check_same_size, read_image, read_label, read_people
+from dataset.reading import check_same_size, read_image, read_label, read_people, save_picture
 from dataset.suspicions import suspicions
 from dataset.workers import default_workers, thread_pool
+from dataset.writing import check_outputs, write_json
 
 SHOWN_PER_KIND = 20
 
@@ -249,9 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Check a dataset as the options say, and print and write what was found; return the exit status."""
-    for path in (options.report, options.output):
-        if path is not None:
-            check_room_for(path)
+    check_outputs(options, "report", "output")
     description = load_description(options.data_dir, options.dataset)
     contents, problems = check_dataset(options.data_dir, description, options.workers)
     warnings = suspicions(contents, description)
@@ -259,12 +257,9 @@ def run(options: argparse.Namespace) -> int:
     show(f"{format_contents(contents, description.class_names)}\n")
     show(format_problems(problems, warnings))
     if options.report:
-        report = report_of(options.data_dir, description, contents, problems, warnings)
-        options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(options.report, report_of(options.data_dir, description, contents, problems, warnings))
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        _draw(description, contents).save(options.output)
+        save_picture(options.output, _draw(description, contents), "PNG")
     return NOT_ALL_WELL if problems else DONE
 
 

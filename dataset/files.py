@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -93,18 +92,3 @@ def printable(text: str, *, kept: str = "") -> str:
 def show(text: str, to: TextIO | None = None) -> None:
     """Print a text, made `printable` but for line ends and tabs, at once, on standard output or elsewhere."""
     print(printable(text, kept="\n\t"), file=to, flush=True)
-
-
-def check_room_for(path: Path) -> None:
-    """Make a path's folders, and raise OSError, which names it, where no file can be written there: before the work."""
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, "is a folder", os.fspath(path))
-    if os.path.islink(os.path.realpath(path)):  # after links were followed: they lead in a circle
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        error.filename, error.filename2 = os.fspath(path), None
-        raise

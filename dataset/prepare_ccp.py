@@ -14,7 +14,6 @@ if __name__ == "__main__":
 
 import argparse
 import io
-import json
 import sys
 import zlib
 from collections.abc import Sequence
@@ -31,7 +30,8 @@ from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
 from dataset.files import open_regular, read_regular, show, visible_files
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.options import OptionParser
-from dataset.reading import save_label
+from dataset.reading import save_label, save_picture
+from dataset.writing import check_writable, write_json, write_lines
 
 REPOSITORY = "github.com/bearpaw/clothing-co-parsing"
 LABELLED_PHOTOGRAPHS = 1004
@@ -84,7 +84,8 @@ def prepare(source: Path, output: Path, *, all_photographs: bool = False) -> dic
     """Write the dataset and return the ids written by split. Photographs without foreground are left out.
 
     The id lists and `dataset.json` come last, so a folder without them is one that was not finished. Raises
-    DatasetError where `source` is not the repository, a file of it is damaged, or `output` holds another split.
+    DatasetError where `source` is not the repository, a file of it is damaged, or `output` holds another split, and
+    OSError where `output` cannot be written.
     """
     table = class_table(source)
     splits = split_ids(all_photographs=all_photographs)
@@ -94,14 +95,14 @@ def prepare(source: Path, output: Path, *, all_photographs: bool = False) -> dic
             f"expected photos/NNNN.jpg and annotations/pixel-level/NNNN.mat, as in {REPOSITORY}"
         )
     _require_same_split(output, splits)
+    check_writable(output / DESCRIPTION_FILE)
     for split in splits:
         (output / f"{split}_id.txt").unlink(missing_ok=True)
     written = {split: _write_split(source, output, split, ids, table) for split, ids in splits.items()}
     for split, ids in written.items():
-        (output / f"{split}_id.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+        write_lines(output / f"{split}_id.txt", ids)
     keys = ("name", "classes", "flip_pairs", "ignore_label")
-    text = json.dumps({key: CCP.to_dict()[key] for key in keys}, indent=1)
-    (output / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(output / DESCRIPTION_FILE, {key: CCP.to_dict()[key] for key in keys})
     return written
 
 
@@ -130,7 +131,7 @@ def _write_split(source: Path, output: Path, split: str, ids: list[str], table: 
         if np.count_nonzero(label) < SMALLEST_FOREGROUND * label.size:
             continue
         photograph, label = crop_and_scale(photograph, label)
-        photograph.save(images / f"{name}.jpg", quality=JPEG_QUALITY)
+        save_picture(images / f"{name}.jpg", photograph, "JPEG", quality=JPEG_QUALITY)
         save_label(labels / f"{name}.png", label, CCP)
         written.append(name)
     return written

@@ -8,7 +8,7 @@ import io
 import os
 import warnings
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from dataset import IGNORE_LABEL, jpeg
 from dataset.descriptions import DatasetDescription
 from dataset.files import open_regular, read_regular
 from dataset.layouts import DatasetError, Sample
+from dataset.writing import write_bytes
 
 OPENCV_PIXELS = 2**30
 """What OpenCV decodes unless OPENCV_IO_MAX_IMAGE_PIXELS in the environment says otherwise."""
@@ -96,7 +97,7 @@ def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.
 
 
 def save_label(
-    file: str | Path | IO[bytes],
+    path: str | Path,
     label: NDArray[np.uint8],
     description: DatasetDescription,
     *,
@@ -104,14 +105,22 @@ def save_label(
 ) -> None:
     """Write a label map (H, W) of class indices as a PNG with a palette in the dataset's colours, or 8-bit gray.
 
-    The values are stored as the dataset's own files store them, so `read_label` returns the same map.
+    The values are stored as the dataset's own files store them, so `read_label` returns the same map. Raises OSError as
+    `save_picture` does.
     """
     picture = Image.fromarray(description.class_to_stored()[label])  # mode L; the palette makes it P
     if with_palette:
         table = description.stored_to_class()
         colours = description.palette[np.where(table < 0, IGNORE_LABEL, table)]
         picture.putpalette(colours.tobytes())
-    picture.save(file, format="PNG")
+    save_picture(path, picture, "PNG")
+
+
+def save_picture(path: str | Path, picture: Image.Image, file_format: str, **options: Any) -> None:
+    """Write a picture whole or not at all, with options of Pillow's for the format. Raises OSError as `whole_file`."""
+    content = io.BytesIO()  # where Pillow itself writes to a disk that is full, it may say nothing
+    picture.save(content, file_format, **options)
+    write_bytes(path, content.getbuffer())
 
 
 def exif_orientation(path: str | Path) -> int:

@@ -13,7 +13,6 @@ if __name__ == "__main__":
     end_at_once_on_ctrl_c()
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -26,15 +25,18 @@ from dataset import IGNORE_LABEL
 from dataset.command import run_command
 from dataset.correspondence import Correspondence, correspondence_to, read_object
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription, list_samples, load_description
+from dataset.files import read_regular
 from dataset.layouts import LAYOUTS, SPLITS, DatasetError, Sample, split_exists
 from dataset.options import OptionParser
 from dataset.reading import save_label
+from dataset.writing import check_writable, write_bytes, write_json, write_lines
 
 
 def relabel(data_dir: Path, old: DatasetDescription, classes: Path, output: Path) -> dict[str, int]:
     """Write the dataset to a new folder in the LIP layout; return how many photographs each split has.
 
-    Raises DatasetError where the table in `classes` or a label cannot be used, and where `output` is not empty.
+    Nothing of it is left where an error ends it. Raises DatasetError where the table in `classes` or a label cannot be
+    used, and where `output` is not empty, and OSError where it cannot be written.
     """
     values = read_object(classes)
     new = DatasetDescription.from_dict(values, str(classes))
@@ -51,10 +53,14 @@ def relabel(data_dir: Path, old: DatasetDescription, classes: Path, output: Path
     splits = {
         split: list_samples(data_dir, old, split) for split in SPLITS if split_exists(data_dir, old.layout, split)
     }
-    for split, samples in splits.items():
-        _write_split(samples, split, output, table, new)
-    content = json.dumps(new.to_dict(), indent=1, ensure_ascii=False)
-    (output / DESCRIPTION_FILE).write_text(content + "\n", encoding="utf-8")
+    check_writable(output / DESCRIPTION_FILE)
+    try:
+        for split, samples in splits.items():
+            _write_split(samples, split, output, table, new)
+        write_json(output / DESCRIPTION_FILE, new.to_dict())
+    except BaseException:  # Ctrl-C, too: what is not finished would be refused by the next run
+        shutil.rmtree(output, ignore_errors=True)
+        raise
     return {split: len(samples) for split, samples in splits.items()}
 
 
@@ -65,12 +71,9 @@ def _write_split(
     for sample in tqdm(samples, desc=split, disable=None):
         assert sample.label_path is not None
         photograph = output / images / f"{sample.id}{sample.image_path.suffix}"
-        label = output / labels / f"{sample.id}.png"
-        for path in (photograph, label):  # an id may lie in subfolders
-            path.parent.mkdir(parents=True, exist_ok=True)
-        save_label(label, table.read(sample.label_path), new)
-        shutil.copyfile(sample.image_path, photograph)
-    (output / str(ids)).write_text("".join(f"{sample.id}\n" for sample in samples), encoding="utf-8")
+        save_label(output / labels / f"{sample.id}.png", table.read(sample.label_path), new)
+        write_bytes(photograph, read_regular(sample.image_path))
+    write_lines(output / str(ids), (sample.id for sample in samples))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,11 +7,12 @@ if __name__ in ("__main__", "__mp_main__"):  # the latter is what the processes 
 
 import argparse
 import sys
+from pathlib import Path
 
 from dataset.command import run_command
 from dataset.files import show
 from dataset.options import SEED, WORKERS, OptionParser
-from dataset.people.folder import PEOPLE, make_dataset, people_size, write_sheet
+from dataset.people.folder import PEOPLE, check_sheet, make_dataset, people_size, write_sheet
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -27,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=SEED, default=0, metavar="S", help="another seed, other people (%(default)s)")
     parser.add_argument("--workers", type=WORKERS, metavar="N", help="processes that draw (default: one a core)")
     parser.add_argument("--force", action="store_true", help="replace another set of drawn people in the folder")
-    parser.add_argument("--sheet", metavar="FILE", help="write people and their labels into one picture")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write people and their labels into one picture")
     options = parser.parse_args()
     if not options.output and not options.sheet:
         parser.error("nothing to do: give --output DIR, --sheet FILE or both")
@@ -43,8 +44,7 @@ def main() -> int:
 def run(options: argparse.Namespace) -> None:
     """Draw what the options ask for, and print where it is."""
     if options.sheet:
-        write_sheet(options.sheet, options.size, options.seed)
-        show(f"wrote {options.sheet}")
+        check_sheet(options.sheet)
     if options.output:
         folder = make_dataset(
             options.output,
@@ -56,6 +56,9 @@ def run(options: argparse.Namespace) -> None:
             workers=options.workers,
         )
         show(f"{folder} holds {options.train} training and {options.val} validation pictures")
+    if options.sheet:
+        write_sheet(options.sheet, options.size, options.seed)
+        show(f"wrote {options.sheet}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A set of drawn people as a folder in the LIP layout, and a sheet of them to look at."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,13 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.descriptions import BUILT_IN, DESCRIPTION_FILE
-from dataset.files import check_room_for, parse_json, read_text
+from dataset.files import parse_json, read_text
 from dataset.interrupts import left_to_this_process
 from dataset.layouts import LAYOUTS, SPLITS
 from dataset.options import SEED, Whole, checked, two_whole_numbers
 from dataset.people.scene import draw_person
 from dataset.reading import save_label
 from dataset.workers import available_cores
+from dataset.writing import check_writable, write_bytes, write_json, write_lines
 
 LIP = BUILT_IN["lip"]
 FOLDERS = LAYOUTS[LIP.layout]
@@ -59,18 +59,17 @@ def make_dataset(
     wanted: dict[str, Any] = {"version": FORMAT_VERSION, **counts, "size": list(size), "seed": seed}
     if _is_complete(output_dir, wanted, force):
         return output_dir
-    output_dir.mkdir(parents=True, exist_ok=True)
-    _write_json(output_dir / MARKER_FILE, {"set": wanted, "complete": False})
-    _write_json(output_dir / DESCRIPTION_FILE, LIP.to_dict() | {"name": "demo"})
+    write_json(output_dir / MARKER_FILE, {"set": wanted, "complete": False})
+    write_json(output_dir / DESCRIPTION_FILE, LIP.to_dict() | {"name": "demo"})
     for split in SPLITS:
         for folder in (FOLDERS[split].images, FOLDERS[split].labels):
             shutil.rmtree(output_dir / folder, ignore_errors=True)
             (output_dir / folder).mkdir()
-        ids = "".join(f"{split}_{index:05d}\n" for index in range(counts[split]))
-        (output_dir / str(FOLDERS[split].ids)).write_text(ids, encoding="utf-8")
+        ids = (f"{split}_{index:05d}" for index in range(counts[split]))
+        write_lines(output_dir / str(FOLDERS[split].ids), ids)
     items = [(split, index) for split in SPLITS for index in range(counts[split])]
     _write_items(partial(_write_item, output_dir, size, seed), items, workers)
-    _write_json(output_dir / MARKER_FILE, {"set": wanted, "complete": True})
+    write_json(output_dir / MARKER_FILE, {"set": wanted, "complete": True})
     return output_dir
 
 
@@ -80,17 +79,22 @@ def people_size(value: str | Sequence[int]) -> tuple[int, int]:
     return SIDE(height), SIDE(width)
 
 
+def check_sheet(path: Path) -> None:
+    """Raise ValueError where a sheet's name is no .png or .jpg file's, and OSError where it cannot be written."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ValueError(f"{path}: the sheet is a picture; name a .png or .jpg file")
+    check_writable(path)
+
+
 def write_sheet(path: str | Path, size: tuple[int, int], seed: int) -> None:
-    """Write one picture of 24 people, each with its coloured label map beside it."""
+    """Write one picture of 24 people, each with its coloured label map beside it; raises as `check_sheet`."""
     path, size, seed = Path(path), checked("size", people_size, size), checked("seed", SEED, seed)
-    check_room_for(path)
+    check_sheet(path)
     colours = LIP.palette[:, ::-1]
     people = (draw_person(24 * seed + index, size) for index in range(24))
     parts = [np.hstack([image, colours[label]]) for image, label in people]
     sheet = np.vstack([np.hstack(parts[first : first + 6]) for first in range(0, 24, 6)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or not cv2.imwrite(str(path), sheet):
-        raise ValueError(f"{path}: the sheet cannot be written there; name a .png or .jpg file")
+    write_bytes(path, cv2.imencode(path.suffix, sheet)[1].data)
 
 
 def _write_item(output_dir: Path, size: tuple[int, int], seed: int, item: tuple[str, int]) -> None:
@@ -100,7 +104,7 @@ def _write_item(output_dir: Path, size: tuple[int, int], seed: int, item: tuple[
     zoom, stretch = rng.uniform(0.85, 1.15), rng.uniform(0.9, 1.12)
     image, label = draw_person(rng, (round(size[0] * zoom * stretch), round(size[1] * zoom / stretch)))
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    (output_dir / FOLDERS[split].images / f"{name}.jpg").write_bytes(jpeg.tobytes())
+    write_bytes(output_dir / FOLDERS[split].images / f"{name}.jpg", jpeg.data)
     # Saved as LIP's, whose colours these classes have; the stored values are the same.
     save_label(output_dir / FOLDERS[split].labels / f"{name}.png", label, LIP)
 
@@ -149,7 +153,3 @@ def _is_complete(output_dir: Path, wanted: dict[str, Any], force: bool) -> bool:
 
 def _summary(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name} {parameters.get(name)}" for name in ("train", "val", "size", "seed"))
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -9,11 +9,11 @@ import torch
 
 from dataset.descriptions import DatasetDescription
 from dataset.files import printable
+from dataset.writing import whole_file
 from networks import CSENet
 from networks.csenet import checked_size
 from utils.checkpoint.layouts import find_weights
 from utils.checkpoint.loading import CheckpointError, fill, read_checkpoint
-from utils.files import whole_file
 
 PUBLISHED_INPUT_SIZE = (473, 473)
 

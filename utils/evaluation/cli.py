@@ -1,7 +1,6 @@
 """The command line that evaluate.py and evaluate_multiscale.py share: one engine, two protocols."""
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from dataset.layouts import DatasetError, Sample
 from dataset.options import WORKERS_OR_NONE, OptionParser
 from dataset.reading import save_label
 from dataset.workers import cores_of_each, default_workers
+from dataset.writing import check_outputs, write_json
 from utils import cli
 from utils.checkpoint.classes import check_same_classes
 from utils.cli import (
@@ -36,7 +36,6 @@ from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.examples import EXAMPLES, Predict, examples_picture
 from utils.evaluation.predictions import MapFolder, read_map, score_folder
 from utils.evaluation.report import evaluation_report, folder_report, format_report
-from utils.files import check_outputs, whole_file, write_json
 from utils.inference.crop_parser import CropParser
 from utils.inference.human_parser import HumanParser
 from utils.inference.loading import default_device, default_engine, load_engine
@@ -221,10 +220,7 @@ def save_to(folder: str, dataset: DatasetDescription, mask_format: str = "palett
     """Return a function that writes class maps into a folder, by the ids of their samples; see `MASK_FORMATS`."""
 
     def save(sample: Sample, prediction: NDArray[np.uint8]) -> None:
-        content = io.BytesIO()
-        save_label(content, prediction, dataset, with_palette=mask_format == "palette")
-        with whole_file(Path(folder, f"{sample.id}.png")) as file:  # an id may lie in subfolders
-            file.write(content.getbuffer())
+        save_label(Path(folder, f"{sample.id}.png"), prediction, dataset, with_palette=mask_format == "palette")
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     return save

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from dataset.command import CommandError
+from dataset.writing import whole_path
 from modules.layers import resize
 from networks import CSENet
 from networks.csenet import SMALLEST_SIDE
@@ -23,7 +24,6 @@ from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model
 from utils.export.verify import Comparison, Run, check, compare
-from utils.files import whole_path
 from utils.inference.engines import open_session, run_session
 
 METADATA_FILE = "metadata.json"

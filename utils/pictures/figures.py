@@ -1,6 +1,5 @@
 """Pictures of what a parser does: coloured class maps, grids of them with captions, legends, confusions."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from utils.files import whole_file
+from dataset import reading
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) RGB."""
@@ -127,11 +126,8 @@ def _column_names(canvas: Image.Image, class_names: Sequence[str], margin: int, 
 
 def save_picture(picture: Picture, path: str | Path) -> None:
     """Write a picture whole or not at all, as a JPEG if the path ends so, else as a PNG. Raises OSError."""
-    content = io.BytesIO()  # where Pillow itself writes to a disk that is full, it may say nothing
     is_jpeg = Path(path).suffix.lower() in (".jpg", ".jpeg")
-    Image.fromarray(picture).save(content, "JPEG" if is_jpeg else "PNG")
-    with whole_file(path) as file:
-        file.write(content.getbuffer())
+    reading.save_picture(path, Image.fromarray(picture), "JPEG" if is_jpeg else "PNG")
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

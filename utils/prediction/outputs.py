@@ -17,7 +17,7 @@ from dataset import IGNORE_LABEL
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_matrix
 from dataset.palette import colour_table
-from utils.files import json_bytes, whole_file
+from dataset.writing import json_bytes, whole_file
 from utils.inference.canvas import Prediction
 from utils.inference.people import Person
 from utils.pictures.figures import Picture

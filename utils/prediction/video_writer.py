@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from dataset.files import show
-from utils.files import whole_path
+from dataset.writing import whole_path
 from utils.pictures.figures import Picture
 from utils.prediction.video import VideoError, VideoReader, import_av
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from dataset.people import draw_person
-from utils.files import whole_file
+from dataset.writing import write_bytes
 from utils.inference import HumanParser
 from utils.web.components import OPACITY, SCALES, accuracy, download_buttons, view_and_legend
 from utils.web.kept import Folder, Kept
@@ -138,8 +138,7 @@ class WebPage:
         self.folder.tidy(len(content))
         path = self.folder.path / secrets.token_hex(16) / name
         try:
-            with whole_file(path) as file:
-                file.write(content)
+            write_bytes(path, content)
         except OSError as error:
             self.folder.remove(path)
             _warn(UploadError(f"This page cannot write your download ({error.strerror}). Please try again later."))

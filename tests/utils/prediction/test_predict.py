@@ -304,7 +304,7 @@ def test_a_full_disk_ends_the_run(
         raise OSError(28, "No space left on device")
 
     save(tmp_path / "0.png")
-    monkeypatch.setattr("utils.files.os.replace", refuse)
+    monkeypatch.setattr("dataset.writing.os.replace", refuse)
     assert run("--input", "0.png") == 2
     assert "No space left on device: 'out/masks/0.png'" in capsys.readouterr().err
     assert written(tmp_path / "out") == set()

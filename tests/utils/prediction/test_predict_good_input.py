@@ -124,7 +124,7 @@ def test_names_that_the_disk_refuses_are_listed_and_the_rest_is_done(
             raise OSError(36, "File name too long", str(source))
         replace(source, target)
 
-    monkeypatch.setattr("utils.files.os.replace", refuse)
+    monkeypatch.setattr("dataset.writing.os.replace", refuse)
     for name in ("a", "b:c", "n" * 150, "taken", "z"):
         save(tmp_path / f"in/{name}.jpg")
     (tmp_path / "out/masks/taken.png/inside").mkdir(parents=True)

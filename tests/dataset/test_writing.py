@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from utils.files import check_writable, json_bytes, whole_file, write_json
+from dataset.writing import check_writable, json_bytes, whole_file, write_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
     script = (
-        "import os, signal, sys; from utils.files import whole_file\n"
+        "import os, signal, sys; from dataset.writing import whole_file\n"
         "with whole_file(sys.argv[1]) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
