@@ -55,6 +55,11 @@ class RunFolder:
         last = self.snapshot("Last")
         return last.exists() or snapshot_before(last).exists()
 
+    def written(self, epoch: int | str) -> Path | None:
+        """Return the file of an epoch if this run, or the one that it goes on with, has written it."""
+        file = self.snapshot(epoch)
+        return file if (self._claimed or self._continues()) and file.exists() else None
+
     def start_from(self, snapshot: Path | None) -> None:
         """Note which snapshot the run goes on from; it is this folder's own run if that is the Last here.
 
@@ -110,16 +115,19 @@ class RunFolder:
         show(f"The earlier run in {self.path} is now in {aside}.")
 
     def _move(self, source: Path, target: Path) -> None:
-        """Move a file or folder; one that lies elsewhere gets another name there, and a link to it is made.
+        """Move a file or folder; a file that lies elsewhere gets another name there, and a link to it is made.
 
-        The link that led there stays for the new run: whoever made it wants such a file on another disk.
+        The link that led there stays for the new run: whoever made it wants such a file on another disk. A folder or
+        device that lies elsewhere keeps its name, since others may use it, too: the link alone is moved.
         """
         real = Path(os.path.realpath(source))
         if real.parent == Path(os.path.realpath(self.path)):
             source.rename(target)
             return
+        if not real.is_file():
+            target.symlink_to(real)  # absolute, unlike perhaps the link itself
+            source.unlink()
+            return
         renamed = real.with_name(f"{real.stem}.{target.parent.name}.{secrets.token_hex(2)}{real.suffix}")
         real.rename(renamed)
         target.symlink_to(renamed)
-        if renamed.is_dir():
-            source.unlink()  # nothing makes a folder behind a link

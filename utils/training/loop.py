@@ -45,7 +45,9 @@ def train(config: TrainConfig, *, build_network: BuildNetwork = CSENet) -> None:
             announce(state, samples)
             with RunLog(folder) as log:
                 train_epochs(state, samples, log, stop)
-            print_from_main(f"Done. Best mIoU {state.best_mean_iou:.2f}: {folder.snapshot('Best')}")
+            # A run that went on from another folder may have had its best there.
+            best = folder.written("Best") or "measured before the snapshot that the run went on from"
+            print_from_main(f"Done. Best mIoU {state.best_mean_iou:.2f}: {best}")
 
 
 def train_epochs(state: TrainingState, samples: dict[str, list[Sample]], log: RunLog, stop: StopRequest) -> None:

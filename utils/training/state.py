@@ -183,6 +183,6 @@ def save_snapshot(state: TrainingState, epoch: int | str, *, finished_epochs: in
 
 def advice_after_divergence(state: TrainingState) -> str:
     """Say from where and how to go on."""
-    last = state.folder.snapshot("Last")
-    good = f"the last good snapshot is {last}" if last.exists() else "there is no earlier snapshot of this run"
+    last = state.folder.written("Last")
+    good = f"the last good snapshot is {last}" if last else "there is no earlier snapshot of this run"
     return f"{good}. Try a lower --learning-rate, or --amp off"

@@ -120,6 +120,32 @@ def test_a_linked_last_is_kept_where_it_lies_and_the_link_serves_the_new_run(tmp
     assert sorted(os.listdir(folder)) == ["DEMO_epoch_Last.pth", "run_1"]
 
 
+def test_folders_and_devices_of_others_behind_links_stay_where_they_are(tmp_path: Path) -> None:
+    """Many runs may share a folder for TensorBoard, and log.jsonl may lead to /dev/null, which nobody may rename."""
+    shared, device, folder = tmp_path / "shared", tmp_path / "device", tmp_path / "run"
+    folder.mkdir()
+    shared.mkdir()
+    os.mkfifo(device)
+    (folder / "tensorboard").symlink_to("../shared")
+    (folder / "log.jsonl").symlink_to("../device")
+    claim(folder)
+    assert sorted(os.listdir(tmp_path)) == ["device", "run", "shared"]
+    assert os.listdir(folder) == ["run_1"]
+    assert (folder / "run_1" / "tensorboard").samefile(shared)
+    assert (folder / "run_1" / "log.jsonl").samefile(device)
+
+
+def test_a_run_knows_which_snapshots_are_its_own(tmp_path: Path) -> None:
+    """Not those of an earlier run that it has not set aside yet."""
+    for start, is_own in ((None, False), (tmp_path / "DEMO_epoch_Last.pth", True)):
+        leave_a_run(tmp_path, "earlier")
+        with RunFolder(tmp_path, "demo") as folder:
+            folder.start_from(start)
+            assert (folder.written("Best") is not None) == is_own
+            folder.claim()
+            assert (folder.written("Best") is not None) == is_own
+
+
 def test_torchrun_finds_its_own_run_again_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where it was asked for a new run, and crashed before its first snapshot."""
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "csenet")
