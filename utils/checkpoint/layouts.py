@@ -101,7 +101,7 @@ def _find_state(content: Mapping[str, Any], where: str) -> Mapping[str, Tensor]:
             problem = f"{shortened(name)} has no name, but a key of type {type(name).__name__}"
         elif not isinstance(value, Tensor):
             problem = f"{shortened(name)} is of type {type(value).__name__}, not a tensor"
-        elif value.layout != torch.strided or value.is_quantized or value.is_nested or value.is_meta:
+        elif not has_plain_values(value):
             problem = (
                 f"{shortened(name)} is a tensor without plain values (sparse, quantised, nested or on the meta device)"
             )
@@ -183,12 +183,22 @@ def _converts(dtype: torch.dtype, wanted: torch.dtype) -> bool:
 
 
 def _check_finite(where: str, tensors: Mapping[str, Tensor]) -> None:
-    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    broken = [name for name, tensor in tensors.items() if not is_finite(tensor)]
     if broken:
         raise CheckpointError(
             f"{where} holds NaN or infinite values in {len(broken)} tensors ({first_few(broken)}); the run "
             "that wrote it had diverged, use an earlier snapshot"
         )
+
+
+def has_plain_values(tensor: Tensor) -> bool:
+    """Say whether a tensor is none of PyTorch's special kinds: sparse, quantised, nested, or on the meta device."""
+    return not (tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Say whether all numbers of a tensor are finite, also as float32: networks here have nothing wider."""
+    return bool(torch.isfinite(tensor.float()).all())
 
 
 def first_few(names: Sequence[str], count: int = 4) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dataset.files import printable, show
 from utils.checkpoint.files import CheckpointError, read_checkpoint
-from utils.checkpoint.layouts import find_weights
+from utils.checkpoint.layouts import find_weights, has_plain_values, is_finite
 from utils.checkpoint.snapshots import read_training, snapshot_before
 from utils.training.config import TrainConfig
 from utils.training.folder import RunFolder
@@ -111,9 +111,7 @@ def _check_scaler(scaler: Any, where: str) -> None:
 
 
 def _is_finite(value: Any) -> bool:
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
-        return False
-    return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    return isinstance(value, Tensor) and has_plain_values(value) and not value.is_complex() and is_finite(value)
 
 
 def _damaged(where: str | os.PathLike[str], reason: str) -> CheckpointError:

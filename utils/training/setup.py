@@ -53,7 +53,7 @@ def starting_state(
     folder.start_from(snapshot)
     torch.manual_seed(config.random_seed)
     model = build_network(description.num_classes, config.input_size, depth=config.depth)
-    if snapshot is None and config.restore_from:
+    if snapshot is None and config.restore_from is not None:
         print_from_main(start_from(model, description, config.restore_from))
     batches = TrainingBatches(
         num_images,

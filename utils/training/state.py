@@ -124,12 +124,18 @@ class TrainingState:
     def _load_momentum(self, content: dict[str, Any], where: str) -> None:
         """Take over the momentum alone: the optimiser's settings are the options of this run."""
         parameters = dict(enumerate(self.model.parameters()))
-        for index, momentum in momentum_buffers(content, where).items():
+        buffers = momentum_buffers(content, where)
+        for index, momentum in buffers.items():
             parameter = parameters.get(index)
             if parameter is None or parameter.shape != momentum.shape:
                 raise CheckpointError(f"{where} does not fit the network: its momentum {index} is another parameter's")
             # The fused step goes through memory in order, which on a GPU is channels last and on a CPU is not.
             self.optimizer.state[parameter] = {"momentum_buffer": torch.empty_like(parameter).copy_(momentum)}
+        lacking = parameters.keys() - buffers.keys()
+        if buffers and lacking:  # a run without momentum has none at all
+            raise CheckpointError(
+                f"{where} does not fit the network: it lacks the momentum of {len(lacking)} parameters"
+            )
 
     def _check_continues(self, content: dict[str, Any]) -> None:
         for key in ("images_per_step", "steps_per_epoch"):

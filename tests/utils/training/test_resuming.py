@@ -71,6 +71,9 @@ def test_a_snapshot_that_lacks_something_is_damaged(key: str, content: dict[str,
         {"optimizer": {"state": {0: {"momentum_buffer": torch.tensor(NAN)}}}},
         {"optimizer": {"state": {0: {"momentum_buffer": 3}}}},
         {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2).to_sparse()}}}},
+        {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2, dtype=torch.complex64)}}}},
+        {"optimizer": {"state": {0: {"momentum_buffer": torch.full((2,), 1e300, dtype=torch.float64)}}}},
+        {"optimizer": {"state": {0: {"momentum_buffer": torch.empty(2, device="meta")}}}},
         {"scaler": {"scale": 2.0}},
         {"scaler": torch.amp.GradScaler("cpu").state_dict() | {"scale": 0.0}},
         {"scaler": torch.amp.GradScaler("cpu").state_dict() | {"growth_interval": NAN}},
@@ -97,6 +100,25 @@ def test_momentum_of_other_parameters_is_refused(momentum: torch.Tensor, content
         with pytest.raises(CheckpointError, match=f"its momentum {index} is another parameter's"):
             make_state().load_state_dict(content, where="'Last'")
         del content["optimizer"]["state"][index]
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize")
+def test_nested_and_quantised_momentum_is_refused(content: dict[str, Any]) -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
+    quantised = torch._empty_affine_quantized([2], scale=1.0, zero_point=0, dtype=torch.qint8)
+    for momentum in (nested, quantised):
+        content["optimizer"]["state"][0] = {"momentum_buffer": momentum}
+        with pytest.raises(CheckpointError, match="the momentum 0 is no tensor of finite numbers"):
+            check_snapshot(content, "'Last'")
+
+
+def test_momentum_of_some_parameters_alone_is_refused(content: dict[str, Any]) -> None:
+    """PyTorch's step would fail later; a run without momentum has none at all."""
+    del content["optimizer"]["state"][2]
+    with pytest.raises(CheckpointError, match="lacks the momentum of 1 parameters"):
+        make_state().load_state_dict(content, where="'Last'")
+    content["optimizer"]["state"].clear()
+    make_state().load_state_dict(content, where="'Last'")
 
 
 def test_settings_of_the_optimiser_are_those_of_the_options(content: dict[str, Any]) -> None:
