@@ -65,6 +65,7 @@ def run_command(
         out_of_memory: what to do where the memory is too small, such as "choose a smaller --batch-size".
         interrupted: what to say after Ctrl-C.
     """
+    _keep_standard_streams_free()
     handler = logging.StreamHandler()
     handler.setFormatter(_PrintableFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler])
@@ -94,6 +95,20 @@ def run_command(
         message = f"the memory is too small; {out_of_memory}"
     say(f"{name}: {message}")
     return status
+
+
+def _keep_standard_streams_free() -> None:
+    """Open what the program was started without (`2>&-`) as nothing's output.
+
+    Else the first file that it opens would get that number, and what libraries and signal handlers say there would be
+    written into a result.
+    """
+    while True:
+        number = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if number > 2:
+            os.close(number)
+            return
+        os.set_inheritable(number, True)
 
 
 class _PrintableFormatter(logging.Formatter):

@@ -1,5 +1,6 @@
 """How commands end."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,20 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         text=True,
     )
     assert (done.stdout, done.stderr) == ("line\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_standard_stream(closed: str, tmp_path: Path) -> None:
+    """Else what libraries say on standard error would be written into it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; from dataset.command import run_command\n"
+        "def work():\n"
+        "    with open(sys.argv[1], 'w') as file: file.write(str(file.fileno()))\n"
+        "run_command('test.py', work)\n"
+    )
+    command = f'exec "$0" "$1" "$2" {closed}'
+    arguments = ["sh", "-c", command, sys.executable, str(script), str(tmp_path / "number")]
+    subprocess.run(arguments, check=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60)
+    assert int((tmp_path / "number").read_text()) > 2
