@@ -7,6 +7,7 @@ import argparse
 import math
 import operator
 import reprlib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -22,6 +23,20 @@ class OptionError(argparse.ArgumentTypeError, ValueError):
 
 class OptionParser(argparse.ArgumentParser):
     """An ArgumentParser that says what is wrong in one sentence, as all commands here do; the usage is for --help."""
+
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
+        """Refuse empty values, which a shell makes of variables that are not set: no option here means anything by one.
+
+        A file called "" would be the current folder, or no file at all.
+        """
+        option = "an argument"
+        args = sys.argv[1:] if args is None else list(args)
+        for text in args:
+            if text.startswith("--"):
+                option = text.partition("=")[0]
+            if text in ("", f"{option}="):
+                self.error(f"{option}: its value is empty; a variable in the command may not be set")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """End the program."""

@@ -152,6 +152,19 @@ def test_a_value_that_cannot_be_is_the_same_sentence_everywhere(
         assert len(sentences) <= 1, sentences
 
 
+def test_an_empty_value_is_refused_by_every_option(
+    parsers: dict[Path, argparse.ArgumentParser], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else `--restore-from "$UNSET"` would train from chance, and `--snapshot-dir ""` write into the current folder."""
+    for parser in parsers.values():
+        for option in (action.option_strings[-1] for action in parser._actions if action.nargs != 0):
+            for arguments in ([option, ""], [f"{option}="]):
+                with pytest.raises(SystemExit) as caught:
+                    parser.parse_args(arguments)
+                assert caught.value.code == 2
+                assert f"{option}: its value is empty" in capsys.readouterr().err
+
+
 def test_every_option_with_a_number_is_in_the_table(parsers: dict[Path, argparse.ArgumentParser]) -> None:
     """Whoever adds one says what it cannot be; benchmarks have more of their own."""
     for path, parser in ((path, parser) for path, parser in parsers.items() if path.parent.name != "benchmarks"):
