@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -85,7 +86,7 @@ class RunFolder:
             self._set_aside()
         elif last.exists() and self._start is not None and not self._start.samefile(last):
             last = Path(os.path.realpath(last))
-            last.replace(last.with_suffix(".aside.pth"))  # damaged: it must not become the one before
+            last.rename(_free_name(last))  # damaged, or unwanted: it must not become the one before
         self._lock.leave_note(launch_id() or "")
 
     def _continues(self) -> bool:
@@ -111,18 +112,24 @@ class RunFolder:
         aside = self.path / f"run_{max(numbers, default=0) + 1}"
         aside.mkdir()
         for name, path in sources.items():
-            self._move(path, aside / name)
+            self._move(path, aside / name, moved=sources)
         show(f"The earlier run in {self.path} is now in {aside}.")
 
-    def _move(self, source: Path, target: Path) -> None:
+    def _move(self, source: Path, target: Path, *, moved: Collection[str]) -> None:
         """Move a file or folder; a file that lies elsewhere gets another name there, and a link to it is made.
 
         The link that led there stays for the new run: whoever made it wants such a file on another disk. A folder or
-        device that lies elsewhere keeps its name, since others may use it, too: the link alone is moved.
+        device that lies elsewhere keeps its name, since others may use it, too: the link alone is moved. What a link in
+        this folder leads to in it is moved, too: now, or under its own name, one of those `moved`.
         """
         real = Path(os.path.realpath(source))
         if real.parent == Path(os.path.realpath(self.path)):
-            source.rename(target)
+            if real.name in moved and source.is_symlink():
+                target.symlink_to(real.name)
+            else:
+                real.rename(target)
+            if source.is_symlink():
+                source.unlink()
             return
         if not real.is_file():
             target.symlink_to(real)  # absolute, unlike perhaps the link itself
@@ -131,3 +138,9 @@ class RunFolder:
         renamed = real.with_name(f"{real.stem}.{target.parent.name}.{secrets.token_hex(2)}{real.suffix}")
         real.rename(renamed)
         target.symlink_to(renamed)
+
+
+def _free_name(last: Path) -> Path:
+    """Return what a last snapshot is called that is put aside, beside those that were before."""
+    names = (last.with_suffix(f".aside{number}.pth") for number in ("", *(f"_{n}" for n in range(2, 1000))))
+    return next(name for name in names if not os.path.lexists(name))

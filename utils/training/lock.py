@@ -53,6 +53,8 @@ class FolderLock:
 
         Where a file system knows no locks, as some network disks do not, there is none, and a line says so.
         """
+        if os.path.lexists(self.folder) and not self.folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "is no folder; choose another --snapshot-dir", str(self.folder))
         self._made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = _open(self.path)
@@ -71,15 +73,24 @@ class FolderLock:
             self._close()
             return self.acquire()
         _, self.earlier_note = self._read()
-        self.leave_note(self.earlier_note)
+        try:
+            self.leave_note(self.earlier_note)
+        except OSError:
+            self.release()  # nobody else would: the folder was not entered
+            raise
         return None
 
     def leave_note(self, note: str) -> None:
-        """Write to the lock file who holds it, and a line for those who come later."""
-        if self._file is not None:
+        """Write to the lock file who holds it, and a line for those who come later; raises OSError on a full disk."""
+        if self._file is None:
+            return
+        try:
             self._file.truncate(0)
             self._file.seek(0)
             self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n{note}".encode())
+        except OSError as error:
+            error.filename = os.fspath(self.path)
+            raise
 
     def release(self, *, keep_note: bool = False) -> None:
         """Give the folder back."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.full_disk import files_of_at_most
 from utils.checkpoint.snapshots import snapshot_before
 from utils.training.folder import RunFolder
 from utils.training.lock import LOCK_FILE, FolderInUseError, FolderLock
@@ -70,6 +71,10 @@ def test_a_damaged_last_does_not_become_the_one_before(tmp_path: Path) -> None:
     assert not (tmp_path / "DEMO_epoch_Last.pth").exists()
     assert (tmp_path / "DEMO_epoch_Last.before.pth").read_text() == "good"
     assert (tmp_path / "DEMO_epoch_Last.aside.pth").read_text() == "damaged"
+    (tmp_path / "DEMO_epoch_Last.pth").write_text("unwanted")
+    claim(tmp_path, tmp_path / "DEMO_epoch_Last.before.pth")
+    assert (tmp_path / "DEMO_epoch_Last.aside.pth").read_text() == "damaged"
+    assert (tmp_path / "DEMO_epoch_Last.aside_2.pth").read_text() == "unwanted"
 
 
 def test_continuing_from_elsewhere_sets_the_run_here_aside(tmp_path: Path) -> None:
@@ -118,6 +123,19 @@ def test_a_linked_last_is_kept_where_it_lies_and_the_link_serves_the_new_run(tmp
     assert len(os.listdir(disk)) == 2
     claim(folder)  # a link that waits for its file is nothing to set aside
     assert sorted(os.listdir(folder)) == ["DEMO_epoch_Last.pth", "run_1"]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("stored", ["store.pth", "DEMO_epoch_5.pth"])
+def test_a_last_that_is_a_link_within_the_folder_is_set_aside_with_its_file(
+    stored: str, absolute: bool, tmp_path: Path
+) -> None:
+    leave_a_run(tmp_path, "run")
+    (tmp_path / "DEMO_epoch_Last.pth").rename(tmp_path / stored)
+    (tmp_path / "DEMO_epoch_Last.pth").symlink_to(tmp_path / stored if absolute else stored)
+    claim(tmp_path)
+    assert os.listdir(tmp_path) == ["run_1"]
+    assert (tmp_path / "run_1" / "DEMO_epoch_Last.pth").read_text() == "run"
 
 
 def test_folders_and_devices_of_others_behind_links_stay_where_they_are(tmp_path: Path) -> None:
@@ -201,6 +219,20 @@ def test_a_folder_has_one_run_at_a_time_and_a_kill_frees_it(holder: "subprocess.
     holder.wait()
     claim(tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_leaves_no_lock_and_names_it(tmp_path: Path) -> None:
+    with files_of_at_most(0), pytest.raises(OSError, match=LOCK_FILE), RunFolder(tmp_path / "new", "demo"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_snapshot_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(NotADirectoryError, match=f"is no folder; choose another.*{name}"):
+            claim(tmp_path / name)
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
