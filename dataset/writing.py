@@ -52,7 +52,8 @@ def whole_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         # Writing to an open file does not say to which, and nobody knows the partial one. (Libraries' own errors have
         # words instead of a number, and would lose them.)
         if error.errno is not None and error.filename in (None, os.fspath(partial), os.fspath(target)):
-            error.filename, error.filename2 = os.fspath(path), None
+            error.filename = os.fspath(path)
+            del error.filename2  # set to None it would be printed: '... -> None'
         raise
     finally:
         with contextlib.suppress(OSError):

@@ -30,7 +30,8 @@ def append_line(path: str | os.PathLike[str], line: bytes) -> None:
                 while data:  # a disk that is filling up may take a part; the next try then says so
                     data = data[file.write(data) :]
             except OSError:
-                file.truncate(size)
+                with contextlib.suppress(OSError):  # a device is never longer; the first error says what is wrong
+                    file.truncate(size)
                 raise
     except OSError as error:
         if error.filename is None:

@@ -74,7 +74,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Path, "open", open_full)
     with (
-        pytest.raises(OSError, match=r"No space left on device: '.*/map\.png'") as caught,
+        pytest.raises(OSError, match=r"No space left on device: '.*/map\.png'$") as caught,
         whole_file(tmp_path / "map.png") as file,
     ):
         file.write(b"content")
