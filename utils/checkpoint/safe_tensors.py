@@ -6,16 +6,24 @@ https://github.com/huggingface/safetensors#format. The package is imported where
 without it.
 """
 
+import io
 import json
 import os
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from torch import Tensor
 
 from dataset.files import parse_json
 
 SUFFIX = ".safetensors"
 LARGEST_HEADER = 2**24
 """Bytes; a header here has 150 thousand. It is parsed as a whole, so a file must not make it arbitrarily long."""
+_CHECKSUM = "crc32"
+"""Where the metadata of export.py's files have the checksum of all else; the format itself has none."""
+_CHUNK = 2**24
 _OTHERS = (b"PK\x03\x04", *(bytes([0x80, protocol]) for protocol in range(2, 6)))
 """What PyTorch's own files begin with: archives, pickles."""
 
@@ -35,7 +43,11 @@ def read_safetensors(file: BinaryIO, path: Path) -> dict[str, Any]:
     The header is judged before anything else is read. Raises ValueError with the reason for a file that is damaged or
     was changed, ImportError without the package.
     """
-    metadata = _read_header(file).get("__metadata__", {})
+    header = _read_header(file)
+    metadata = header.get("__metadata__", {})
+    is_own = metadata.get("producer") == "CSENet"
+    if is_own and _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(file, header):
+        raise ValueError(f"its content is not that of the {_CHECKSUM} in its metadata")
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -44,7 +56,7 @@ def read_safetensors(file: BinaryIO, path: Path) -> dict[str, Any]:
     except (SafetensorError, AttributeError, OverflowError, RuntimeError, TypeError) as error:
         # Beside its own: what PyTorch says to types that it does not have, and to numbers beyond its own.
         raise ValueError(str(error) or type(error).__name__) from error
-    if metadata.get("producer") == "CSENet":
+    if is_own:
         for key in ("description", "input_size"):
             if key not in metadata:
                 raise ValueError(f"its metadata has no {key}")
@@ -52,9 +64,32 @@ def read_safetensors(file: BinaryIO, path: Path) -> dict[str, Any]:
     return content
 
 
+def safetensors_bytes(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return the content of a file with a state dict and metadata, and a checksum of both, which readers here compare.
+
+    Raises ImportError without the package.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    file = io.BytesIO(save(tensors, dict(metadata)))
+    return save(tensors, {**metadata, _CHECKSUM: _checksum(file, _read_header(file))})
+
+
+def _checksum(file: BinaryIO, header: dict[str, Any]) -> str:
+    """Return the CRC-32 of a header, without the checksum and in one order of its names, and of the bytes behind it."""
+    metadata = {name: text for name, text in header.get("__metadata__", {}).items() if name != _CHECKSUM}
+    crc = zlib.crc32(json.dumps({**header, "__metadata__": metadata}, sort_keys=True).encode())
+    file.seek(0)
+    file.seek(8 + int.from_bytes(file.read(8), "little"))
+    while chunk := file.read(_CHUNK):
+        crc = zlib.crc32(chunk, crc)
+    return f"{crc:08x}"
+
+
 def _read_header(file: BinaryIO) -> dict[str, Any]:
     """Return what the header of an open file says; raise ValueError where it is none, or says something twice."""
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(size - 8, LARGEST_HEADER):

@@ -22,6 +22,7 @@ from networks import CSENet
 from networks.csenet import SMALLEST_SIDE
 from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
 from utils.checkpoint.published_names import to_published
+from utils.checkpoint.safe_tensors import safetensors_bytes
 from utils.checkpoint.snapshots import load_model
 from utils.export.verify import Comparison, Run, check, compare
 from utils.inference.engines import open_session, run_session
@@ -103,12 +104,11 @@ def write_safetensors(model: CSENet, metadata: NetworkMetadata, path: Path) -> R
     """Write the weights under this project's names with the metadata in the header, and return what runs them."""
     _check_weights_alone(metadata)
     try:
-        from safetensors.torch import save
+        # "format" tells other programs that the tensors are PyTorch's.
+        content = safetensors_bytes(model.state_dict(), {"format": "pt", **metadata_entries(metadata)})
     except ImportError as error:
         raise ExportError("this format needs the package safetensors: pip install safetensors") from error
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    # "format" tells other programs that the tensors are PyTorch's.
-    path.write_bytes(save(state, {"format": "pt", **metadata_entries(metadata)}))
+    path.write_bytes(content)
     loaded = load_model(path).model
     return lambda images: loaded(images).final
 

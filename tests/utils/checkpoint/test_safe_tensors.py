@@ -1,6 +1,7 @@
 """Safetensors files: read like any other weights, judged by their header, and one sentence where they are damaged."""
 
 import json
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from networks import CSENet
 from tests.support.building import empty_network
 from utils.checkpoint import CheckpointError, load_weights, read_checkpoint, to_published
 from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
-from utils.checkpoint.safe_tensors import LARGEST_HEADER
+from utils.checkpoint.safe_tensors import LARGEST_HEADER, safetensors_bytes
 from utils.checkpoint.snapshots import load_model
 
 SMALL = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3), "c": torch.zeros(0, dtype=torch.float16)}
@@ -129,6 +130,29 @@ def test_without_the_package_the_sentence_says_what_to_install(tmp_path: Path, m
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(CheckpointError, match="needs the package safetensors: pip install safetensors"):
         read_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_a_bit_turned_in_an_exported_file_is_found(tmp_path: Path) -> None:
+    path, exported = tmp_path / "x.safetensors", safetensors_bytes(SMALL, ENTRIES)
+    path.write_bytes(exported)
+    expected = read_checkpoint(path)
+    assert all(torch.equal(expected["model"][name], value) for name, value in SMALL.items())
+    end_of_header = 8 * (8 + int.from_bytes(exported[:8], "little"))
+    bits = [*range(end_of_header, 8 * len(exported)), *random.Random(0).sample(range(end_of_header), 300)]
+    for bit in bits:
+        content = bytearray(exported)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            found = read_checkpoint(path)
+        except CheckpointError:
+            continue
+        # The bit is in the name of the checksum or of the producer, without which nothing is compared.
+        assert bit < end_of_header
+        assert found["model"].keys() == SMALL.keys()
+        assert all(torch.equal(found["model"][name], value) for name, value in SMALL.items())
+        assert {**expected, **found}.keys() == expected.keys()
+        assert all(found[name] == expected[name] for name in found.keys() - {"model"})
 
 
 FILE = save(SMALL, ENTRIES)
