@@ -79,7 +79,6 @@ class RunFolder:
         """Set an earlier run aside, whole, unless this one continues it; to be called before anything is written."""
         if self._claimed or not self.is_main:
             return
-        self._claimed = True
         remove_leftovers(self.path)  # each of a killed run's is as large as a snapshot
         last = self.snapshot("Last")
         if not self._continues():
@@ -88,6 +87,7 @@ class RunFolder:
             last = Path(os.path.realpath(last))
             last.rename(_free_name(last))  # damaged, or unwanted: it must not become the one before
         self._lock.leave_note(launch_id() or "")
+        self._claimed = True  # not before: what failed above must not let the next call write over the earlier run
 
     def _continues(self) -> bool:
         """Return whether this run goes on with the one that is here."""

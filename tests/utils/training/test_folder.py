@@ -1,5 +1,6 @@
 """The folder of a run: an earlier run is set aside whole, and a second one at the same time is refused."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -123,6 +124,26 @@ def test_a_linked_last_is_kept_where_it_lies_and_the_link_serves_the_new_run(tmp
     assert len(os.listdir(disk)) == 2
     claim(folder)  # a link that waits for its file is nothing to set aside
     assert sorted(os.listdir(folder)) == ["DEMO_epoch_Last.pth", "run_1"]
+
+
+def test_nothing_may_be_written_while_an_earlier_run_cannot_be_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log's error comes first, and the last snapshot is saved after it: not over the earlier run's."""
+    leave_a_run(tmp_path, "earlier")
+
+    def fail(path: Path, **_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded", str(path))
+
+    with RunFolder(tmp_path, "demo") as folder:
+        folder.start_from(None)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "mkdir", fail)
+            for _ in range(2):
+                with pytest.raises(OSError, match="run_1"):
+                    folder.claim()
+        folder.claim()
+    assert os.listdir(tmp_path) == ["run_1"]
 
 
 @pytest.mark.parametrize("absolute", [False, True])
