@@ -20,8 +20,9 @@ from dataset.command import CommandError, run_command
 from dataset.files import LARGEST_FILE
 from dataset.options import Number, OptionParser, Whole
 from utils import cli
-from utils.cli import HelpFormatter, add_device_and_amp, add_engine, size_option
+from utils.cli import HelpFormatter, add_device_and_amp, add_engine, add_people, size_option
 from utils.inference import HumanParser
+from utils.inference.people import PersonDetector
 from utils.web.upload import Limits
 
 PORT = Whole(1, 65535)
@@ -43,6 +44,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add_engine(parser, deterministic=False)
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
     add("--dataset", metavar="NAME", help="whose classes these are, where the checkpoint does not say")
+    add_people(parser.add_argument_group("several people", "The page finds them where its visitor asks for it."))
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
     add("--port", type=PORT, default=7860, help="port to listen on")
     add("--max-upload-mb", type=MEGABYTES, default=Limits().upload_mb, metavar="MB", help="largest file taken")
@@ -69,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
         description=options.dataset,
         deterministic=options.deterministic,
     )
+    detector = PersonDetector.load(options.people_weights, parser.device) if options.people else None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up, as Ctrl-C does
     limits = Limits(options.max_upload_mb, options.max_picture_side)
     # The page refuses pictures by their own header; Pillow's limit of pixels must not be lower.
@@ -79,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
         from utils.web.page import WebPage, draw_examples  # here, because gradio is an extra
         from utils.web.server import launch
 
-        page = WebPage(parser, Path(options.checkpoint).name, limits)
+        page = WebPage(parser, Path(options.checkpoint).name, limits, detector)
         launch(page, page.build(draw_examples(Path(folder))), options.host, options.port)
 
 

@@ -123,14 +123,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--dataset", metavar="NAME",
         help="whose classes these are, where the checkpoint does not say: a built-in dataset or a dataset.json",
     )  # fmt: skip
-    add = parser.add_argument_group("several people").add_argument
-    add(
-        "--people", choices=("auto",),
-        help="auto: find people with torchvision's detector, whose weights (74 MB) are downloaded when they are first "
-        "used, and parse each by himself; where it finds nobody, all is background",
-    )  # fmt: skip
-    add("--people-weights", metavar="FILE", help="the detector's weights, instead of downloading them")
-    add(
+    group = parser.add_argument_group("several people")
+    cli.add_people(group)
+    group.add_argument(
         "--boxes", metavar="FILE.json", type=Path,
         help='parse each person in a box: {"folder/photo.jpg": [[x0, y0, x1, y1], ...], ...}, by the path inside the '
         "input folder; pictures without an entry are parsed whole",
@@ -147,8 +142,6 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--logits are those of whole pictures; leave out --boxes and --people")
     if options.instances and not (options.boxes or options.people):
         parser.error("--instances tells people apart; add --people auto, or --boxes")
-    if options.people_weights and not options.people:
-        parser.error("--people-weights is the detector's file; add --people auto")
     return options
 
 

@@ -67,13 +67,26 @@ def add_engine(parser: Any, *, deterministic: bool) -> None:
     )
 
 
+def add_people(parser: Any) -> None:
+    """Add --people and --people-weights to an ArgumentParser or a group of its options."""
+    parser.add_argument(
+        "--people",
+        choices=("auto",),
+        help="auto: find people with torchvision's detector, whose weights (74 MB) are downloaded when they are first "
+        "used, and parse each by himself; where it finds nobody, all is background",
+    )
+    parser.add_argument("--people-weights", metavar="FILE", help="the detector's weights, instead of downloading them")
+
+
 def parse_options(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read a command line with the options of `add_device_and_amp`, and check that the two fit together."""
+    """Read a command line with the options of `add_device_and_amp`, and check that those of one thing fit together."""
     options = parser.parse_args(arguments)
     try:
         check_amp(options.amp, choose_device(options.device, for_prediction=True))
     except ValueError as error:
         parser.error(str(error))
+    if getattr(options, "people_weights", None) and not options.people:
+        parser.error("--people-weights is the detector's file; add --people auto")
     return options
 
 

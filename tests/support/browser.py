@@ -108,7 +108,7 @@ class Visit:
         driver.get_log("browser")
         driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
         driver.get(address)
-        wait_for(lambda: self.all("#legend .classes"), "the page")
+        wait_for(lambda: self.all("#legend .switches"), "the page")
 
     def all(self, selector: str) -> Any:
         """Return the elements of a CSS selector."""

@@ -1,10 +1,13 @@
-"""The parts of the web page that people look at and set: overlay, legend, accuracy and download buttons."""
+"""The parts of the web page that people look at and set: picture, overlay, legend, settings and download buttons."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from utils.web.results import KINDS
+from utils.web.upload import Limits, formats_text
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 OPACITY = 0.6
@@ -18,12 +21,68 @@ _VIEW_HTML = """\
 </figure>
 <p class="note" data-empty="Choose a picture, or one of the examples, and its classes appear here."></p>
 """
-_LEGEND_HTML = """\
-<div class="classes" role="group" aria-label="classes"></div>
-<div class="tools" hidden>
-  <button type="button" class="all">show all</button><button type="button" class="none">show none</button>
-</div>
+_SWITCHES_HTML = """\
+<section class="{kind}">
+  <div class="switches" role="group" aria-label="{kind}"></div>
+  <div class="tools" hidden>
+    <button type="button" class="all">show all</button><button type="button" class="none">show none</button>
+  </div>
+</section>
 """
+_LEGEND_HTML = "".join(_SWITCHES_HTML.format(kind=kind) for kind in ("people", "classes"))
+
+
+class Upload(NamedTuple):
+    """A file as it came."""
+
+    path: str
+    name: str
+
+
+def picture_input(limits: Limits, examples: Sequence[Path]) -> gr.Image:
+    """Return the place for a picture, whose value is an `Upload`, with examples below it."""
+    upload: Any = gr.Image(
+        type="filepath",
+        sources=["upload", "webcam", "clipboard"],
+        label="Picture",
+        height=320,
+        buttons=[],
+        elem_id="upload",
+    )
+    # The page reads files itself, to refuse them in its own words. (Subclassing would make Gradio write a stub file
+    # beside this one.)
+    upload.preprocess = _as_uploaded
+    gr.Markdown(
+        f"<small>{formats_text()}, up to {limits.upload_mb:g} MB and {limits.picture_side} pixels a "
+        "side. Pictures stay on the computer that serves this page and are forgotten after an hour.</small>"
+    )
+    # Not gr.Examples, which replaces the component and so its `preprocess`.
+    names = gr.Dataset(
+        components=[gr.Image(render=False, type="filepath")],
+        samples=[[str(path)] for path in examples],
+        type="index",
+        label="Examples (drawn people)",
+        elem_id="examples",
+    )
+    names.click(lambda index: str(examples[index]), names, upload, api_visibility="private", show_progress="hidden")
+    return upload
+
+
+def _as_uploaded(payload: Any) -> Upload | None:
+    """Return an uploaded file as it came; `read_upload` checks that it is one."""
+    if payload is None or payload.path is None:
+        return None
+    return Upload(payload.path, payload.orig_name or Path(payload.path).name)
+
+
+def several_people() -> gr.Checkbox:
+    """Return the choice to find people, and to parse each of them in a box of their own."""
+    return gr.Checkbox(
+        False,
+        label="Several people",
+        info="finds each person first and parses them one by one: better for groups, and takes longer with each",
+        elem_id="several",
+    )
 
 
 def view_and_legend() -> tuple[gr.HTML, gr.HTML]:

@@ -4,9 +4,9 @@ import contextlib
 import html
 import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 import torch
@@ -15,10 +15,21 @@ from PIL import Image
 from dataset.people import draw_person
 from dataset.writing import write_bytes
 from utils.inference import HumanParser
-from utils.web.components import OPACITY, SCALES, accuracy, download_buttons, view_and_legend
+from utils.inference.people import PersonDetector, parsed_boxes
+from utils.pictures.figures import Picture
+from utils.web.components import (
+    OPACITY,
+    SCALES,
+    Upload,
+    accuracy,
+    download_buttons,
+    picture_input,
+    several_people,
+    view_and_legend,
+)
 from utils.web.kept import Folder, Kept
-from utils.web.results import Parsed, download, legend_rows, scene
-from utils.web.upload import Limits, UploadError, formats_text, read_upload
+from utils.web.results import PEOPLE, Parsed, download, legend_rows, scene
+from utils.web.upload import Limits, UploadError, read_upload
 
 TITLE = "CSENet human parsing"
 EXAMPLE_SEEDS = (58, 20, 12, 3, 29)
@@ -34,22 +45,19 @@ _SAVE_FILE = """(file) => {
 }"""
 
 
-class Upload(NamedTuple):
-    """A file as it came."""
-
-    path: str
-    name: str
-
-
 class WebPage:
     """What the page does, one method an event; `build` wires them to what people see.
 
     Args:
         checkpoint: the file the parser comes from, to be shown.
+        detector: finds people, where a visitor asks for it; without one nobody can.
     """
 
-    def __init__(self, parser: HumanParser, checkpoint: str, limits: Limits) -> None:
+    def __init__(
+        self, parser: HumanParser, checkpoint: str, limits: Limits, detector: PersonDetector | None = None
+    ) -> None:
         self.parser = parser
+        self.detector = detector
         self.checkpoint = checkpoint
         self.limits = limits
         self.folder = Folder(Path(gr.utils.get_upload_folder()).resolve(), limits.disk_bytes)
@@ -64,7 +72,8 @@ class WebPage:
             gr.Markdown(f"# {TITLE}\n{self.status()}", elem_id="status")
             with gr.Row():
                 with gr.Column(scale=2, min_width=320):
-                    upload = self._input(examples)
+                    upload = picture_input(self.limits, examples)
+                    several = [] if self.detector is None else [several_people()]
                 with gr.Column(scale=3, min_width=320):
                     view, legend = view_and_legend()
                     opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity")
@@ -73,11 +82,12 @@ class WebPage:
             opacity.input(None, opacity, None, js=_SEND_OPACITY, api_visibility="private")
             shared: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
             outputs = [view, legend]
-            upload.change(self.parse_upload, [upload, scales, mirror], outputs, show_progress_on=view, **shared)
+            settings: list[Any] = [scales, mirror, *several]
+            upload.change(self.parse_upload, [upload, *settings], outputs, show_progress_on=view, **shared)
             gr.on(
-                [scales.change, mirror.change],
+                [setting.change for setting in settings],
                 self.parse_again,
-                [legend, scales, mirror],
+                [legend, *settings],
                 outputs,
                 trigger_mode="always_last",
                 show_progress_on=view,
@@ -98,34 +108,42 @@ class WebPage:
         )
 
     def parse_upload(
-        self, upload: Upload | None, scales: Sequence[float], mirror: bool, request: gr.Request
+        self,
+        upload: Upload | None,
+        scales: Sequence[float],
+        mirror: bool,
+        request: gr.Request,
+        several: bool = False,  # behind the request, which Gradio puts in, because not every page asks for it
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Parse a new picture, and keep it; return the values of view and legend."""
         if upload is None:
             return _nothing("")
         try:
             picture = read_upload(upload.path, upload.name, self.limits, self.folder.path)
-            classes = self.parser.predict(picture, scales=_checked_scales(scales), mirror=mirror)
+            parsed = self._parse(_plain_name(upload.name), picture, scales, mirror, several)
         except (UploadError, torch.OutOfMemoryError) as error:
             return _nothing(_warn(error))
         self._keep_file(request, "upload", Path(upload.path).resolve())
-        return self._results(request, Parsed(_plain_name(upload.name), picture, classes), hidden=[])
+        return self._results(request, parsed, hidden=frozenset())
 
     def parse_again(
-        self, legend: dict[str, Any] | None, scales: Sequence[float], mirror: bool, request: gr.Request
+        self,
+        legend: dict[str, Any] | None,
+        scales: Sequence[float],
+        mirror: bool,
+        request: gr.Request,
+        several: bool = False,
     ) -> Any:
-        """Parse the same picture with other test-time augmentation; classes that were switched off stay so."""
-        rows, shown = _rows(legend), self.shown(legend)
+        """Parse the same picture with other settings; classes and people that were switched off stay so."""
+        if not _is_parsed(legend):
+            return gr.skip(), gr.skip()
         try:
-            parsed = self._parsed(request, legend) if rows else None
-            if parsed is None:
-                return gr.skip(), gr.skip()
-            classes = self.parser.predict(parsed.picture, scales=_checked_scales(scales), mirror=mirror)
+            before = self._parsed(request, legend)
+            parsed = self._parse(before.name, before.picture, scales, mirror, several)
         except (UploadError, torch.OutOfMemoryError) as error:
             _warn(error)
             return gr.skip(), gr.skip()
-        hidden = [row["index"] for row in rows if row["index"] not in shown]
-        return self._results(request, Parsed(parsed.name, parsed.picture, classes), hidden)
+        return self._results(request, parsed, _indices(legend, "rows") - _indices(legend, "shown"))
 
     def make_file(self, kind: str, legend: dict[str, Any] | None, opacity: float, request: gr.Request) -> str | None:
         """Return the path of a download of one of `KINDS`, in the page's own folder, which is cleared regularly."""
@@ -134,7 +152,7 @@ class WebPage:
         except UploadError as error:
             _warn(error)
             return None
-        name, content = download(kind, parsed, self.parser.description, self.shown(legend), opacity)
+        name, content = download(kind, parsed, self.parser.description, self.shown(legend, parsed.numbers), opacity)
         self.folder.tidy(len(content))
         path = self.folder.path / secrets.token_hex(16) / name
         try:
@@ -152,13 +170,22 @@ class WebPage:
         self._files.forget_old()
         self.folder.tidy()
 
+    def _parse(self, name: str, picture: Picture, scales: Sequence[float], mirror: bool, several: bool) -> Parsed:
+        """Parse a picture, whole or person by person."""
+        options: Any = {"scales": _checked_scales(scales), "mirror": mirror}
+        if not several or self.detector is None:
+            return Parsed(name, picture, self.parser.predict(picture, **options))
+        boxes = parsed_boxes(self.detector.detect(picture))
+        found = self.parser.predict(picture, person_boxes=boxes, return_people=True, **options)
+        return Parsed(name, picture, found.classes, found.people)
+
     def _parsed(self, request: gr.Request, legend: dict[str, Any] | None) -> Parsed:
         """Return a session's picture. Raises UploadError where there is none, or no longer."""
         parsed = self._pictures.get(_session(request), "picture")
         if parsed is None:
             raise UploadError(
                 "This page had to forget your picture, after an hour or for those of others. Please choose it again."
-                if _rows(legend)
+                if _is_parsed(legend)
                 else "There is nothing to download yet: please choose a picture first."
             )
         return parsed
@@ -172,49 +199,21 @@ class WebPage:
         if path not in self._files.values():
             self.folder.remove(path)
 
-    def shown(self, legend: dict[str, Any] | None) -> list[int]:
-        """Return the class indices that are switched on, of what the browser says."""
-        said = legend.get("shown") if isinstance(legend, dict) else None
-        return [index for index in range(self.parser.num_classes) if isinstance(said, list) and index in said]
+    def shown(self, legend: dict[str, Any] | None, numbers: Sequence[int] = ()) -> list[int]:
+        """Return the switches of classes, and of people with these numbers, that are on, of what the browser says."""
+        said = _indices(legend, "shown")
+        return [index for index in (*range(self.parser.num_classes), *(PEOPLE + n for n in numbers)) if index in said]
 
-    def _results(
-        self, request: gr.Request, parsed: Parsed, hidden: Sequence[int]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        self._pictures.keep(_session(request), "picture", parsed, parsed.picture.nbytes + parsed.classes.nbytes)
+    def _results(self, request: gr.Request, parsed: Parsed, hidden: Set[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+        self._pictures.keep(_session(request), "picture", parsed, parsed.nbytes)
         rows = legend_rows(parsed, self.parser.description)
         shown = [row["index"] for row in rows if row["index"] not in hidden]
         view = scene(parsed, self.parser.description, shown) | {"number": next(self._numbers)}
-        if not rows:
+        if not rows and parsed.people is None:
             view["note"] = "The network found nobody in this picture."
-        return view, {"rows": rows, "shown": shown}
-
-    def _input(self, examples: Sequence[Path]) -> gr.Image:
-        limits = self.limits
-        upload: Any = gr.Image(
-            type="filepath",
-            sources=["upload", "webcam", "clipboard"],
-            label="Picture",
-            height=320,
-            buttons=[],
-            elem_id="upload",
-        )
-        # The page reads files itself, to refuse them in its own words. (Subclassing would make Gradio write a stub file
-        # beside this one.)
-        upload.preprocess = _as_uploaded
-        gr.Markdown(
-            f"<small>{formats_text()}, up to {limits.upload_mb:g} MB and {limits.picture_side} pixels a "
-            "side. Pictures stay on the computer that serves this page and are forgotten after an hour.</small>"
-        )
-        # Not gr.Examples, which replaces the component and so its `preprocess`.
-        names = gr.Dataset(
-            components=[gr.Image(render=False, type="filepath")],
-            samples=[[str(path)] for path in examples],
-            type="index",
-            label="Examples (drawn people)",
-            elem_id="examples",
-        )
-        names.click(lambda index: str(examples[index]), names, upload, api_visibility="private", show_progress="hidden")
-        return upload
+        elif not rows:
+            view["note"] = "Nobody was found in this picture; without “Several people” it is parsed whole."
+        return view, {"parsed": True, "rows": rows, "shown": shown}
 
     def _connect_downloads(self, buttons: dict[str, gr.Button], inputs: list[gr.components.Component]) -> None:
         """Make each button compute its file when it is clicked, and then have the browser save it."""
@@ -247,21 +246,22 @@ def draw_examples(folder: Path) -> list[Path]:
     return paths
 
 
-def _as_uploaded(payload: Any) -> Upload | None:
-    """Return an uploaded file as it came; `read_upload` checks that it is one."""
-    if payload is None or payload.path is None:
-        return None
-    return Upload(payload.path, payload.orig_name or Path(payload.path).name)
-
-
 def _session(request: gr.Request) -> str:
     return str(request.session_hash)
 
 
-def _rows(legend: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Return the legend's rows as the browser, or whoever poses as one, says them."""
-    rows = legend.get("rows") if isinstance(legend, dict) else None
-    return [row for row in rows if isinstance(row, dict) and "index" in row] if isinstance(rows, list) else []
+def _indices(legend: dict[str, Any] | None, name: str) -> frozenset[int]:
+    """Return the indices of the legend's "rows", or those "shown", as the browser, or whoever poses as one, says."""
+    said = legend.get(name) if isinstance(legend, dict) else None
+    if not isinstance(said, list):
+        return frozenset()
+    values = (value.get("index") if isinstance(value, dict) else value for value in said)
+    return frozenset(value for value in values if isinstance(value, int))
+
+
+def _is_parsed(legend: dict[str, Any] | None) -> bool:
+    """Return whether a legend belongs to a picture, be it one without rows, in which nobody was found."""
+    return isinstance(legend, dict) and legend.get("parsed") is True
 
 
 def _plain_name(name: str) -> str:
@@ -270,7 +270,7 @@ def _plain_name(name: str) -> str:
 
 
 def _nothing(note: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    return {"note": note}, {"rows": [], "shown": []}
+    return {"note": note}, {"parsed": False, "rows": [], "shown": []}
 
 
 def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:

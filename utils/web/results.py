@@ -14,61 +14,93 @@ from PIL import Image
 
 from dataset.descriptions import DatasetDescription
 from utils.pictures.figures import Picture
-from utils.pictures.overlays import cutout_picture, hard_alpha, overlay_picture
+from utils.pictures.overlays import cutout_picture, overlay_picture
 from utils.prediction.names import shortened
 from utils.prediction.outputs import palette_picture
 
 VIEW_SIDE = 1280
 """Pixels of the longer side of what the browser gets to show; downloads have the picture's own size."""
 
-
 KINDS = ("mask", "overlay", "cutout")
 """What can be downloaded."""
+
+PEOPLE = 256
+"""The switch of a class has its index; that of a person this much more than the number in the person map."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A picture (H, W, 3) RGB with its class map (H, W), kept while a person looks at it."""
+    """A picture (H, W, 3) RGB with its class map (H, W), kept while somebody looks at it.
+
+    `people` (H, W) says which person each pixel belongs to, 0 = nobody, where people were looked for.
+    """
 
     name: str
     picture: Picture
     classes: NDArray[np.uint8]
+    people: NDArray[np.uint8] | NDArray[np.uint16] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self.picture.nbytes + self.classes.nbytes + (0 if self.people is None else self.people.nbytes)
+
+    @property
+    def numbers(self) -> range:
+        """The numbers that people may have in the person map."""
+        return range(1, 1 if self.people is None else int(self.people.max()) + 1)
 
 
 def legend_rows(parsed: Parsed, description: DatasetDescription) -> list[dict[str, Any]]:
-    """Return the classes in a picture, background left out: index, name, colour (CSS) and percentage."""
-    colours = description.palette
+    """Return the switches of a picture, for the people and the classes in it, background left out.
+
+    Each has its kind ("people", "classes"), index (see `PEOPLE`), name, percentage of the picture and, for classes,
+    colour (CSS).
+    """
+    names = _names(parsed, description)
     counts = np.bincount(parsed.classes.ravel(), minlength=256)
-    return [
-        {
-            "index": index,
-            "name": description.class_names[index],
-            "colour": _css(colours[index]),
-            "percent": round(100 * float(counts[index]) / parsed.classes.size, 4),
-        }
+    pixels = np.zeros(1, int) if parsed.people is None else np.bincount(parsed.people.ravel())
+
+    def row(kind: str, index: int, count: np.integer[Any], **more: str) -> dict[str, Any]:
+        percent = round(100 * float(count) / parsed.classes.size, 4)
+        return {"kind": kind, "index": index, "name": names[index], "percent": percent, **more}
+
+    people = [row("people", PEOPLE + number, pixels[number]) for number in parsed.numbers if pixels[number]]
+    classes = [
+        row("classes", index, counts[index], colour=_css(description.palette[index]))
         for index in description.foreground
         if counts[index]
     ]
+    return people + classes
 
 
 def scene(parsed: Parsed, description: DatasetDescription, shown: Sequence[int]) -> dict[str, Any]:
     """Return what the browser needs to draw a parsed picture, and to tell the class below the pointer, by itself.
 
-    The class map travels as packed bytes, not as a picture: browsers may change the pixels of pictures.
+    Class map and person map travel as packed bytes, not as pictures: browsers may change the pixels of pictures.
+
+    Args:
+        shown: the switches that are on.
     """
     height, width = parsed.classes.shape
     scale = min(1.0, VIEW_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(parsed.picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else parsed.picture
-    classes = cv2.resize(parsed.classes, size, interpolation=cv2.INTER_NEAREST) if scale < 1 else parsed.classes
+
+    def packed(values: NDArray[Any]) -> str:
+        smaller = cv2.resize(values, size, interpolation=cv2.INTER_NEAREST) if scale < 1 else values
+        return _base64(zlib.compress(smaller.tobytes()))
+
     jpeg = io.BytesIO()
     Image.fromarray(small).save(jpeg, "JPEG", quality=88)
     return {
         "width": size[0],
         "height": size[1],
         "picture": f"data:image/jpeg;base64,{_base64(jpeg.getvalue())}",
-        "classes": _base64(zlib.compress(classes.tobytes())),
-        "names": list(description.class_names),
+        "classes": packed(parsed.classes),
+        "people": None if parsed.people is None else packed(parsed.people.astype("<u2")),
+        "first_person": PEOPLE,
+        "names": {str(index): name for index, name in _names(parsed, description).items()},
         "colours": description.palette[: description.num_classes].tolist(),
         "clear": description.background,
         "shown": list(shown),
@@ -80,20 +112,35 @@ def download(
 ) -> tuple[str, bytes]:
     """Return the file name and content of one of `KINDS`, at the picture's own size.
 
-    The mask, a palette PNG whose values are the class indices, has all classes; overlay and cut-out those `shown`.
+    The mask, a palette PNG whose values are the class indices, has all classes and people; overlay and cut-out have
+    those `shown`.
     """
     file = io.BytesIO()
     ending = f"-{kind}{'.jpg' if kind == 'overlay' else '.png'}"
     if kind == "mask":
         palette_picture(parsed.classes, description).save(file, "PNG")
     elif kind == "cutout":
-        Image.fromarray(cutout_picture(parsed.picture, hard_alpha(parsed.classes, shown))).save(file, "PNG")
+        alpha = _visible(parsed, shown).astype(np.uint8) * np.uint8(255)
+        Image.fromarray(cutout_picture(parsed.picture, alpha)).save(file, "PNG")
     else:
-        clear = np.uint8(description.background)
-        visible = np.where(np.isin(parsed.classes, np.asarray(shown, np.uint8)), parsed.classes, clear)
-        blended = overlay_picture(parsed.picture, visible, description, opacity=opacity)
+        classes = np.where(_visible(parsed, shown), parsed.classes, np.uint8(description.background))
+        blended = overlay_picture(parsed.picture, classes, description, opacity=opacity)
         Image.fromarray(blended).save(file, "JPEG", quality=92, subsampling=0)
     return shortened(parsed.name, 255 - len(ending)) + ending, file.getvalue()
+
+
+def _visible(parsed: Parsed, shown: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which pixels (H, W) have a class, and where there are people a person, that is switched on."""
+    visible = np.isin(parsed.classes, np.array([index for index in shown if index < PEOPLE], np.uint8))
+    if parsed.people is not None:
+        visible &= np.isin(parsed.people, np.array([index - PEOPLE for index in shown if index > PEOPLE], np.uint16))
+    return visible
+
+
+def _names(parsed: Parsed, description: DatasetDescription) -> dict[int, str]:
+    """Return what each switch is called."""
+    people = {PEOPLE + number: f"Person {number}" for number in parsed.numbers}
+    return dict(enumerate(description.class_names)) | people
 
 
 def _base64(data: bytes) -> str:

@@ -1,4 +1,4 @@
-// The parsed picture: the class below the pointer is named and stands out. Body of a function of `element`, `props`,
+// The parsed picture: class and person below the pointer are named, the class stands out. Body of a function of `element`, `props`,
 // `watch`; see gr.HTML's js_on_load. Nothing here asks the server.
 const figure = element.querySelector("figure");
 const image = element.querySelector("img");
@@ -6,28 +6,48 @@ const canvas = element.querySelector("canvas");
 const label = element.querySelector(".class-label");
 const note = element.querySelector(".note");
 let scene = null;
-let classes = null;
+let classes = null; // a number a pixel, as in the masks
+let people = null; // likewise, 0 for nobody; null where people were not looked for
 let shown = new Set();
 let lit = null;
 
 async function unpack(text) {
+  if (!text) return null;
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  return new Response(stream).arrayBuffer();
+}
+
+// The switch of a person, null for nobody.
+function switchOf(person) {
+  return person ? scene.first_person + person : null;
+}
+
+// The colour of each class, for the pixels of a person, or of nobody.
+function coloursOf(person) {
+  const colours = new Uint32Array(256); // little-endian RGBA; 0 is transparent
+  const own = switchOf(person);
+  if (own !== null && !shown.has(own)) return colours;
+  for (let index = 0; index < scene.colours.length; index++) {
+    if (!shown.has(index)) continue;
+    const [red, green, blue] = scene.colours[index];
+    const alpha = lit === null || lit === index || lit === own ? 255 : 110;
+    colours[index] = ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  }
+  return colours;
 }
 
 function paint() {
   if (!scene) return;
-  const colours = new Uint32Array(256); // little-endian RGBA; 0 is transparent
-  for (const index of shown) {
-    const [red, green, blue] = scene.colours[index];
-    const alpha = lit === null || lit === index ? 255 : 110;
-    colours[index] = ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-  }
   const context = canvas.getContext("2d");
   const pixels = context.createImageData(scene.width, scene.height);
   const target = new Uint32Array(pixels.data.buffer);
-  for (let i = 0; i < classes.length; i++) target[i] = colours[classes[i]];
+  const colours = [];
+  for (let i = 0; i < classes.length; i++) {
+    const person = people ? people[i] : 0;
+    colours[person] ??= coloursOf(person);
+    target[i] = colours[person][classes[i]];
+  }
   context.putImageData(pixels, 0, 0);
 }
 
@@ -41,7 +61,7 @@ function light(index) {
 async function load() {
   const wanted = props.value;
   const usable = wanted && wanted.classes;
-  const unpacked = usable ? await unpack(wanted.classes) : null;
+  const maps = usable ? await Promise.all([unpack(wanted.classes), unpack(wanted.people)]) : [null, null];
   if (usable) {
     image.src = wanted.picture;
     await image.decode().catch(() => {});
@@ -53,7 +73,8 @@ async function load() {
   figure.hidden = !usable;
   label.hidden = true;
   scene = usable ? wanted : null;
-  classes = unpacked;
+  classes = maps[0] && new Uint8Array(maps[0]);
+  people = maps[1] && new Uint16Array(maps[1]); // little-endian, as browsers are
   lit = null;
   if (!scene) return;
   shown = new Set(scene.shown);
@@ -73,10 +94,11 @@ function point(event) {
   const y = Math.floor(((event.clientY - box.top) / box.height) * scene.height);
   const inside = x >= 0 && y >= 0 && x < scene.width && y < scene.height;
   const index = inside ? classes[y * scene.width + x] : null;
+  const person = inside && people ? people[y * scene.width + x] : 0;
   const name = index === null ? undefined : scene.names[index];
   label.hidden = name === undefined;
   if (label.hidden) return light(null);
-  label.lastElementChild.textContent = name;
+  label.lastElementChild.textContent = person ? `${name}, ${scene.names[switchOf(person)]}` : name;
   label.firstElementChild.style.background = `rgb(${scene.colours[index]})`;
   // Beside the pointer, on the side that has room.
   const left = event.clientX - box.left;

@@ -156,7 +156,7 @@ def _upload_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def upload(folder: Path, content: bytes, name: str = "anna.png") -> Any:
-    from utils.web.page import Upload
+    from utils.web.components import Upload
 
     (folder / name).write_bytes(content)
     return Upload(str(folder / name), name)

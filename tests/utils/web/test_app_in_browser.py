@@ -12,9 +12,11 @@ from PIL import Image
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
 from tests.support.browser import Visit, chromium, missing_programs, served, wait_for
+from tests.support.crowd import PEOPLE, crowd
 from tests.support.drawn import drawn, encoded
 from utils.checkpoint.snapshots import snapshot_content, write_snapshot
 from utils.inference import HumanParser
+from utils.inference.people import parsed_boxes
 
 LIP = BUILT_IN["lip"]
 
@@ -81,7 +83,7 @@ def test_page_says_what_is_loaded_and_parses_examples(visit: Visit) -> None:
     assert "Choose a picture" in visit.messages()
     visit.click("#examples .gallery-item")
     visit.wait_for_scene()
-    assert visit.all("#legend .classes button")
+    assert visit.all("#legend .classes .switches button")
 
 
 def test_classes_and_opacity_change_without_the_server(visit: Visit, anna: Path, parser: HumanParser) -> None:
@@ -89,15 +91,15 @@ def test_classes_and_opacity_change_without_the_server(visit: Visit, anna: Path,
     present = [int(index) for index in np.unique(classes) if index]
     visit.upload(anna)
     visit.wait_for_scene()
-    names = [button.text.splitlines()[0] for button in visit.all("#legend .classes button")]
+    names = [button.text.splitlines()[0] for button in visit.all("#legend .classes .switches button")]
     assert names == [LIP.class_names[index] for index in present]
     assert np.array_equal(visit.painted(), colours(parser, classes, present))
     visit.requests()
     visit.click(f'#legend button[data-index="{present[0]}"]')
     assert np.array_equal(visit.painted(), colours(parser, classes, present[1:]))
-    visit.click("#legend .none")
+    visit.click("#legend .classes .none")
     assert not visit.painted().any()
-    visit.click("#legend .all")
+    visit.click("#legend .classes .all")
     assert np.array_equal(visit.painted(), colours(parser, classes, present))
     before = visit.one("#view canvas").value_of_css_property("opacity")
     visit.one("#opacity input[type=number]").send_keys("\ue009a\ue000" + "0.25\t")
@@ -164,3 +166,40 @@ def test_unusable_files_get_a_friendly_message(
     assert visit.number() == 0
     visit.upload(anna)
     visit.wait_for_scene()
+
+
+def test_people_are_found_where_asked_and_switched_on_and_off(
+    browser: Any, checkpoint: Path, parser: HumanParser, tmp_path: Path
+) -> None:
+    (tmp_path / "crowd.png").write_bytes(encoded(crowd()))
+    (tmp_path / "downloads").mkdir()
+    expected = parser.predict(crowd(), person_boxes=parsed_boxes(PEOPLE), return_people=True)
+    assert expected.people is not None
+    present = [int(index) for index in np.unique(expected.classes) if index]
+    both, second = np.isin(expected.people, [1, 2]), expected.people == 2
+    options = ["--device", "cpu", "--people", "auto"]
+    with served(checkpoint, tmp_path, options, script=("-m", "tests.support.crowd")) as address:
+        visit = Visit(browser, address, tmp_path / "downloads")
+        visit.upload(tmp_path / "crowd.png")
+        visit.wait_for_scene()
+        assert visit.all("#legend .people .switches button") == []
+        assert np.array_equal(visit.painted(), colours(parser, parser.predict(crowd()), list(range(1, 20))))
+        number = visit.number()
+        visit.click("#several input")
+        visit.wait_for_scene(number)
+        names = [button.text.splitlines()[0] for button in visit.all("#legend .people .switches button")]
+        assert names == ["Person 1", "Person 2"]
+        assert np.array_equal(visit.painted(), colours(parser, expected.classes, present) * both[..., None])
+        visit.requests()
+        row, column = np.argwhere(second & (expected.classes == present[0]))[0]
+        assert visit.hover(row, column) == f"{LIP.class_names[present[0]]}, Person 2"
+        visit.click("#legend .people .switches button")
+        visit.hover(0, 0)
+        assert np.array_equal(visit.painted(), colours(parser, expected.classes, present) * second[..., None])
+        visit.click("#legend .classes .none")
+        visit.click(f'#legend button[data-index="{present[0]}"]')
+        assert np.array_equal(visit.painted(), colours(parser, expected.classes, present[:1]) * second[..., None])
+        assert visit.requests() == []
+        cutout = np.asarray(Image.open(visit.download("cutout", "crowd-cutout.png")))
+        assert np.array_equal(cutout[..., 3] == 255, second & (expected.classes == present[0]))
+        assert visit.errors() == []
