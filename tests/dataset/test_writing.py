@@ -1,6 +1,7 @@
 """Files appear whole or not at all."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -141,3 +142,8 @@ def test_json_is_utf8_with_real_letters_and_no_nan() -> None:
     assert json_bytes({"Größe": [1, None]}) == '{\n "Größe": [\n  1,\n  null\n ]\n}\n'.encode()
     with pytest.raises(ValueError, match="JSON"):
         json_bytes({"mean_iou": float("nan")})
+
+
+def test_json_keeps_file_names_that_are_no_utf8() -> None:
+    name = b"caf\xe9.jpg".decode(errors="surrogateescape")
+    assert json.loads(json_bytes({"path": name})) == {"path": name}

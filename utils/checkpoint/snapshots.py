@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 
@@ -34,11 +34,22 @@ def write_snapshot(path: Path, content: Mapping[str, Any], *, keep_before: bool 
     With `keep_before` the old file is kept as `snapshot_before(path)`, and a kill may leave it there alone.
     """
     with whole_file(path) as file:
-        torch.save(dict(content), file)
+        save_tensors(dict(content), file)
         if keep_before and path.exists():
             file.flush()
             os.fsync(file.fileno())  # nothing may go wrong any more
             os.replace(os.path.realpath(path), snapshot_before(path))
+
+
+def save_tensors(content: Mapping[str, Any], file: IO[bytes]) -> None:
+    """`torch.save` to an open file; raises the OSError of a disk that takes no more."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        # Closing its archive, PyTorch stumbles over what is missing there, and hides why it is.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def snapshot_before(path: str | os.PathLike[str]) -> Path:

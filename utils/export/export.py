@@ -5,6 +5,7 @@ Each file is compared with the network it came from before it gets its name (see
 
 import contextlib
 import importlib.util
+import io
 import json
 import logging
 import warnings
@@ -23,7 +24,7 @@ from networks.csenet import SMALLEST_SIDE
 from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.safe_tensors import safetensors_bytes
-from utils.checkpoint.snapshots import load_model
+from utils.checkpoint.snapshots import load_model, save_tensors
 from utils.export.verify import Comparison, Run, check, compare
 from utils.inference.engines import open_session, run_session
 
@@ -84,7 +85,10 @@ def write_program(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
     """Write a torch.export program, and return what runs it."""
     program = capture(model, metadata)
     with _exporter():
-        torch.export.save(program, path, extra_files={METADATA_FILE: json.dumps(metadata_entries(metadata))})
+        content = io.BytesIO()  # where a disk is full, PyTorch's own writer to paths ends the whole program
+        torch.export.save(program, content, extra_files={METADATA_FILE: json.dumps(metadata_entries(metadata))})
+    path.write_bytes(content.getbuffer())
+    with _exporter():
         run: Run = torch.export.load(path).module()
     return run
 
@@ -95,7 +99,8 @@ def write_published(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run
         raise ExportError(f"the published network has a backbone of depth 101, this one of depth {model.depth}")
     _check_weights_alone(metadata)
     state = {f"module.{name}": tensor for name, tensor in to_published(model.state_dict()).items()}
-    torch.save(state, path)
+    with path.open("xb") as file:
+        save_tensors(state, file)
     loaded = load_model(path, input_size=model.input_size).model
     return lambda images: loaded(images).final
 
