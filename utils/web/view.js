@@ -1,5 +1,5 @@
-// The parsed picture: class and person below the pointer are named, the class stands out. Body of a function of `element`, `props`,
-// `watch`; see gr.HTML's js_on_load. Nothing here asks the server.
+// The parsed picture: class and person below the pointer are named, the class stands out. Body of a function of
+// `element`, `props`, `watch`; see gr.HTML's js_on_load. Nothing here asks the server.
 const figure = element.querySelector("figure");
 const image = element.querySelector("img");
 const canvas = element.querySelector("canvas");
@@ -58,6 +58,13 @@ function light(index) {
   paint();
 }
 
+// Browsers cannot show formats such as HEIC where they were chosen; the JPEG of the server can stand there.
+async function mendUpload(picture) {
+  const chosen = document.querySelector("#upload img");
+  const source = chosen && chosen.src;
+  if (chosen) await chosen.decode().catch(() => chosen.src === source && (chosen.src = picture));
+}
+
 async function load() {
   const wanted = props.value;
   const usable = wanted && wanted.classes;
@@ -83,6 +90,7 @@ async function load() {
   canvas.height = scene.height;
   paint();
   figure.dataset.number = scene.number;
+  mendUpload(scene.picture);
   // On a phone the picture's own place is above, and fills the screen.
   if (figure.getBoundingClientRect().top > 0.6 * window.innerHeight) figure.scrollIntoView({ block: "center" });
 }

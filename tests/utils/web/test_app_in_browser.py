@@ -121,6 +121,14 @@ def test_class_below_the_pointer_is_named_and_stands_out(visit: Visit, anna: Pat
         assert (alpha[classes == index] == (255 if index else 0)).all()
 
 
+def test_formats_that_browsers_do_not_show_are_seen_where_they_were_chosen(visit: Visit, tmp_path: Path) -> None:
+    (tmp_path / "anna.tif").write_bytes(encoded(drawn(), "TIFF"))
+    visit.upload(tmp_path / "anna.tif")
+    visit.wait_for_scene()
+    width = "return document.querySelector('#upload img').naturalWidth"
+    assert wait_for(lambda: visit.driver.execute_script(width), "the picture") == drawn().shape[1]
+
+
 def test_downloads_and_scales(visit: Visit, anna: Path, parser: HumanParser) -> None:
     classes = parser.predict(anna)
     visit.upload(anna)
