@@ -58,11 +58,11 @@ def legend_rows(parsed: Parsed, description: DatasetDescription) -> list[dict[st
     colour (CSS).
     """
     names = _names(parsed, description)
-    counts = np.bincount(parsed.classes.ravel(), minlength=256)
-    pixels = np.zeros(1, int) if parsed.people is None else np.bincount(parsed.people.ravel())
+    counts = _pixel_counts(parsed.classes, 256)
+    pixels = [] if parsed.people is None else _pixel_counts(parsed.people, parsed.numbers.stop)
 
-    def row(kind: str, index: int, count: np.integer[Any], **more: str) -> dict[str, Any]:
-        percent = round(100 * float(count) / parsed.classes.size, 4)
+    def row(kind: str, index: int, count: float, **more: str) -> dict[str, Any]:
+        percent = round(100 * count / parsed.classes.size, 4)
         return {"kind": kind, "index": index, "name": names[index], "percent": percent, **more}
 
     people = [row("people", PEOPLE + number, pixels[number]) for number in parsed.numbers if pixels[number]]
@@ -135,6 +135,12 @@ def _visible(parsed: Parsed, shown: Sequence[int]) -> NDArray[np.bool_]:
     if parsed.people is not None:
         visible &= np.isin(parsed.people, np.array([index - PEOPLE for index in shown if index > PEOPLE], np.uint16))
     return visible
+
+
+def _pixel_counts(values: NDArray[np.uint8] | NDArray[np.uint16], ends: int) -> list[float]:
+    """Return how often each number below `ends` occurs in a map (H, W)."""
+    # Many times as fast as `np.bincount`, which makes 64-bit numbers of all pixels first.
+    return list(map(float, cv2.calcHist([values], [0], None, [ends], [0, ends]).ravel()))
 
 
 def _names(parsed: Parsed, description: DatasetDescription) -> dict[int, str]:
