@@ -34,11 +34,21 @@ LAST = "DEMO_epoch_Last.pth"
 
 
 def start(data: Path, folder: Path, epochs: int) -> subprocess.Popen[bytes]:
-    """Start a training, or go on with one."""
+    """Start a training, or go on with one; return when it has made a step: loading its modules takes far longer."""
     script = str(ROOT / "tests" / "support" / "train_tiny.py")
     options = ["--data-dir", str(data), "--snapshot-dir", str(folder), "--resume", "auto", "--epochs", str(epochs)]
     command = [sys.executable, script, *SETTINGS.split(), *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    before = log_lines(folder)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while process.poll() is None and log_lines(folder) == before:
+        time.sleep(0.01)
+    return process
+
+
+def log_lines(folder: Path) -> int:
+    """Return how many lines the log of a run has."""
+    log = folder / "log.jsonl"
+    return len(log.read_bytes().splitlines()) if log.exists() else 0
 
 
 def finish(process: subprocess.Popen[bytes], seconds: float | None = None) -> bool:
@@ -62,9 +72,7 @@ def kill_and_resume(data: Path, folder: Path, epochs: int, moments: list[float])
         if finish(process, moments.pop() if moments else None):
             return kills
         kills += 1
-        log = folder / "log.jsonl"
-        lines = len(log.read_bytes().splitlines()) if log.exists() else 0
-        print(f"killed with {lines} lines in its log", flush=True)
+        print(f"killed with {log_lines(folder)} lines in its log", flush=True)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -104,8 +112,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         data = make_dataset(Path(scratch, "people"), num_train=24, num_val=6, size=(96, 72), workers=1)
         calm, killed = (Path(scratch, name) for name in ("calm", "killed"))
+        process = start(data, calm, options.epochs)
         began = time.monotonic()
-        finish(start(data, calm, options.epochs))
+        finish(process)
         seconds = time.monotonic() - began
         expected = read_checkpoint(calm / LAST)
         kills = runs = other = 0
