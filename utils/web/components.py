@@ -130,6 +130,6 @@ def download_buttons() -> dict[str, gr.Button]:
         buttons = {kind: gr.Button(labels[kind], elem_id=kind, min_width=90) for kind in KINDS}
     gr.Markdown(
         "<small>The mask is a palette PNG whose values are the class indices, with all classes. Overlay and cut-out "
-        "(transparent background) have the classes that are switched on.</small>"
+        "(transparent background) have what is switched on.</small>"
     )
     return buttons
