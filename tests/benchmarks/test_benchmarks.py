@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+pytestmark = pytest.mark.newest_only
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
