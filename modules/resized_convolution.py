@@ -9,7 +9,10 @@ neither the enlarged map nor what it would be joined with is ever made, or kept 
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from modules.layers import resize
 
 
 def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
@@ -17,6 +20,8 @@ def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[i
 
     small: (N, C, h, w). weight: (out, C, 3, 3). size: (H, W). Returns (N, out, H, W).
     """
+    if torch.jit.is_tracing():  # which OpenVINO converts by, and which takes numbers made of sizes for constants
+        return F.conv2d(resize(small, size), weight, padding=1)
     n, out, (h, w) = small.shape[0], weight.shape[0], small.shape[2:]
     mixing = weight.permute(0, 2, 3, 1).flatten(0, 2)  # (out * 3 * 3, C)
     mixed = (mixing @ small.flatten(2)).view(n, out, 3, 3, h, w)  # (N, out, dy, dx, h, w)
