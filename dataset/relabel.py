@@ -25,7 +25,7 @@ from dataset import IGNORE_LABEL
 from dataset.command import run_command
 from dataset.correspondence import Correspondence, correspondence_to, read_object
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription, list_samples, load_description
-from dataset.files import read_regular
+from dataset.files import read_regular, show
 from dataset.layouts import LAYOUTS, SPLITS, DatasetError, Sample, split_exists
 from dataset.options import OptionParser
 from dataset.reading import save_label
@@ -101,8 +101,8 @@ def run(options: argparse.Namespace) -> None:
     for index, name in [*enumerate(new.class_names), (IGNORE_LABEL, "not labelled")]:
         sources = [old.class_names[source] for source in np.flatnonzero(table == index)]
         if sources:
-            print(f"{name}: {', '.join(sources)}")
-    print(f"{options.output}: " + ", ".join(f"{count} {split} photographs" for split, count in counts.items()))
+            show(f"{name}: {', '.join(sources)}")
+    show(f"{options.output}: " + ", ".join(f"{count} {split} photographs" for split, count in counts.items()))
 
 
 if __name__ == "__main__":
