@@ -88,7 +88,7 @@ def test_without_a_gpu_its_benchmark_says_so_and_ends_with_a_status_of_its_own()
 
 def test_the_loss_is_checked_and_measured_in_sorts(tmp_path: Path) -> None:
     file = tmp_path / "loss.json"
-    options = ("--device", "cpu", "--size", "33,49", "--repeat", "2", "--warmup", "0", "--json", str(file))
+    options = ("--device", "cpu", "--size", "65,97", "--repeat", "2", "--warmup", "0", "--json", str(file))
     printed = run("loss.py", *options)
     written = json.loads(file.read_text())
     assert [row["weights"] for row in written["rows"]] == ["initial", "trained", "saturated"]
@@ -96,4 +96,4 @@ def test_the_loss_is_checked_and_measured_in_sorts(tmp_path: Path) -> None:
         assert 0 < row["left_to_sort"] < 1
         assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
         assert re.search(rf"^{row['weights']} .* {row['ratio']:.2f} ", printed, re.MULTILINE)
-    assert "2 x 33 x 49, 20 classes, drawn people; a sort is one of (20, 3234) float32; 2 passes" in printed
+    assert "2 x 65 x 97, 20 classes, drawn people; a sort is one of (20, 12610) float32; 2 passes" in printed

@@ -119,7 +119,7 @@ def test_every_command_of_a_page_does_its_work(
         if block.language == "python":
             run_python(block, namespace)
         elif block.language == "bash":
-            for unfinished in clone.glob("snapshots/*_Last.pth"):
+            for unfinished in clone.glob("snapshots/*_Last.*"):
                 unfinished.unlink()
             for command in commands(block):
                 with monkeypatch.context() as patch:

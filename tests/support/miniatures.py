@@ -36,11 +36,11 @@ esac
 
 
 class MiniatureNetwork(TinyNetwork):
-    """Tells its number of classes by the tensor by which checkpoints are asked for it."""
+    """Tells its number of classes by the tensor by which checkpoints are asked for it, and does nothing with it."""
 
     def __init__(self, num_classes: int, input_size: tuple[int, int], *, depth: int = 101) -> None:
         super().__init__(num_classes, input_size, depth=depth)
-        self.final_head = nn.ModuleDict({"classifier": classifier(8, num_classes)})
+        self.final_head = nn.ModuleDict({"classifier": classifier(8, num_classes)}).requires_grad_(False)
 
 
 def make_miniatures(folder: Path) -> Path:

@@ -131,7 +131,7 @@ class TrainingState:
                 raise CheckpointError(f"{where} does not fit the network: its momentum {index} is another parameter's")
             # The fused step goes through memory in order, which on a GPU is channels last and on a CPU is not.
             self.optimizer.state[parameter] = {"momentum_buffer": torch.empty_like(parameter).copy_(momentum)}
-        lacking = parameters.keys() - buffers.keys()
+        lacking = {index for index, parameter in parameters.items() if parameter.requires_grad} - buffers.keys()
         if buffers and lacking:  # a run without momentum has none at all
             raise CheckpointError(
                 f"{where} does not fit the network: it lacks the momentum of {len(lacking)} parameters"
