@@ -17,7 +17,7 @@
 set -euo pipefail
 cd "$SLURM_SUBMIT_DIR"
 
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 export NNODES=$SLURM_JOB_NUM_NODES RENDEZVOUS=$first:$((20000 + SLURM_JOB_ID % 10000))
 
 # One task a machine; its torchrun, which run.sh starts, makes one process for each GPU.

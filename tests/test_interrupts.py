@@ -51,7 +51,9 @@ def test_a_program_in_the_background_ignores_it_as_before() -> None:
 
 def test_what_is_tidied_up_after_it_is_not_interrupted_by_a_second_one_under_torchrun() -> None:
     script = (
-        "import os, signal; from dataset.interrupts import end_at_once_on_ctrl_c; end_at_once_on_ctrl_c()\n"
+        # As a terminal leaves it; what is started in the background inherits that it is ignored.
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from dataset.interrupts import end_at_once_on_ctrl_c; end_at_once_on_ctrl_c()\n"
         "from dataset.command import run_command\n"
         "def work():\n"
         "    try:\n"
