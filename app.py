@@ -20,7 +20,7 @@ from dataset.command import CommandError, run_command
 from dataset.files import LARGEST_FILE
 from dataset.options import Number, OptionParser, Whole
 from utils import cli
-from utils.cli import HelpFormatter, add_device_and_amp, add_engine, add_people, size_option
+from utils.cli import HelpFormatter, add_checkpoint, add_device_and_amp, add_engine, add_people, size_option
 from utils.inference import HumanParser
 from utils.inference.people import PersonDetector
 from utils.web.upload import Limits
@@ -36,10 +36,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Serve a web page that parses the people in pictures.", formatter_class=HelpFormatter
     )
     add = parser.add_argument
-    add(
-        "--checkpoint", "--restore-from", required=True, metavar="FILE",
-        help="a snapshot, the published weights, or a safetensors or ONNX file",
-    )  # fmt: skip
+    add_checkpoint(parser)
     add_device_and_amp(parser, for_prediction=True)
     add_engine(parser, deterministic=False)
     add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")

@@ -18,7 +18,7 @@ from dataset.writing import check_outputs
 from utils.checkpoint.classes import find_description, resolve_description
 from utils.checkpoint.metadata import NetworkMetadata
 from utils.checkpoint.snapshots import load_model
-from utils.cli import size_option
+from utils.cli import add_checkpoint, size_option
 from utils.export.export import FORMATS, WEIGHTS_ALONE, export
 from utils.export.verify import overall_agreement
 
@@ -47,7 +47,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--checkpoint", "--restore-from", required=True, metavar="FILE", help="a snapshot, or the published weights")
+    add_checkpoint(parser, "safetensors")
     add("--format", required=True, choices=list(FORMATS))
     add("--output", required=True, type=Path, metavar="FILE", help="usually .onnx, .pt2, .safetensors or .pth")
     add("--classes", action="store_true", help="end in class indices instead of logits (onnx, torch)")

@@ -21,7 +21,7 @@ for _name in ("dataset", "modules", "networks", "utils"):
         )
 
 from networks import CSENet  # noqa: E402
-from utils.checkpoint.loading import CheckpointError  # noqa: E402
+from utils.checkpoint import CheckpointError  # noqa: E402
 from utils.checkpoint.snapshots import load_model  # noqa: E402
 
 if TYPE_CHECKING:

@@ -20,7 +20,15 @@ from dataset.options import OptionParser
 from dataset.workers import default_workers
 from dataset.writing import check_writable
 from utils import cli
-from utils.cli import IMAGES_AT_ONCE, add_device_and_amp, add_engine, add_mask_format, scales_option, size_option
+from utils.cli import (
+    IMAGES_AT_ONCE,
+    add_checkpoint,
+    add_device_and_amp,
+    add_engine,
+    add_mask_format,
+    scales_option,
+    size_option,
+)
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
 from utils.inference.loading import default_device, default_engine
@@ -65,22 +73,36 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument_group("what and where").add_argument
+    group = parser.add_argument_group("what and where")
+    add = group.add_argument
     add(
         "--input", nargs="+", required=True, metavar="PATH",
         help="pictures, videos, folders (searched to any depth) and glob patterns",
     )  # fmt: skip
     add("--output", required=True, type=Path, metavar="DIR", help="folder for the results")
-    add(
-        "--checkpoint", "--restore-from", required=True, metavar="FILE",
-        help="a snapshot, the published weights, or a safetensors or ONNX file",
-    )  # fmt: skip
+    add_checkpoint(group)
     add("--overwrite", action="store_true", help="make all results again, whatever is there already")
     add(
         "--large-pictures", action="store_true",
         help="take pictures of more than 179 million pixels, too, which else are refused: small files may unpack to "
         "gigabytes",
     )  # fmt: skip
+    _add_results(parser)
+    _add_network(parser)
+    group = parser.add_argument_group("several people")
+    cli.add_people(group)
+    group.add_argument(
+        "--boxes", metavar="FILE.json", type=Path,
+        help='parse each person in a box: {"folder/photo.jpg": [[x0, y0, x1, y1], ...], ...}, by the path inside the '
+        "input folder; pictures without an entry are parsed whole",
+    )  # fmt: skip
+    options = cli.parse_options(parser, arguments)
+    _check_together(parser, options)
+    options.alpha = options.alpha or "soft"
+    return options
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("results")
     add_mask_format(group)
     add = group.add_argument
@@ -108,6 +130,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "nearest pixel of the network's crop, as in the evaluation, coarse in large pictures (default: smooth)",
     )  # fmt: skip
     add("--frames", action="store_true", help="of videos: masks, and what else is wanted, of every single frame")
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     add = group.add_argument
     add(
@@ -123,26 +148,20 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--dataset", metavar="NAME",
         help="whose classes these are, where the checkpoint does not say: a built-in dataset or a dataset.json",
     )  # fmt: skip
-    group = parser.add_argument_group("several people")
-    cli.add_people(group)
-    group.add_argument(
-        "--boxes", metavar="FILE.json", type=Path,
-        help='parse each person in a box: {"folder/photo.jpg": [[x0, y0, x1, y1], ...], ...}, by the path inside the '
-        "input folder; pictures without an entry are parsed whole",
-    )  # fmt: skip
-    options = cli.parse_options(parser, arguments)
+
+
+def _check_together(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the program where options contradict each other, or one means nothing without another."""
     if options.keep and not options.cutout:
         parser.error("--keep says what stays in a cut-out; add --cutout")
     if options.alpha and not options.cutout:
         parser.error("--alpha is that of a cut-out; add --cutout")
-    options.alpha = options.alpha or "soft"
     if options.boxes and options.people:
         parser.error("--boxes and --people both say where the people are; leave out one of them")
     if (options.boxes or options.people) and options.logits:
         parser.error("--logits are those of whole pictures; leave out --boxes and --people")
     if options.instances and not (options.boxes or options.people):
         parser.error("--instances tells people apart; add --people auto, or --boxes")
-    return options
 
 
 def run(options: argparse.Namespace) -> int:

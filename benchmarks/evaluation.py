@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns
+from dataset.command import run_command
 from dataset.descriptions import list_samples, load_description
 from dataset.geometry import back_to_picture, fit_to_crop
 from dataset.normalise import normalise
@@ -128,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

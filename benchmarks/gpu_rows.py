@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import Ratio, add_options, autocast, ratio, setting, setting_line, take_turns
+from benchmarks.harness import Ratio, add_options, autocast, ratio, setting, setting_line, step_of, take_turns
 from benchmarks.training_step import GB, check_step
+from dataset.command import run_command
 from dataset.options import OptionParser
 from dataset.writing import write_json
 from networks import CSENet, CSENetOutput
@@ -59,7 +60,7 @@ def read_options() -> argparse.Namespace:
 class Training(NamedTuple):
     """A training step on random images, and its loss alone."""
 
-    step: Callable[[], None]
+    step: Callable[[], Tensor]
     loss: Callable[[], None]
     network: nn.Module
 
@@ -73,7 +74,6 @@ def training(options: argparse.Namespace, amp: str) -> Training:
         network.compile()
     images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
     labels = torch.randint(CLASSES, (options.batch, *options.size), dtype=torch.uint8, device=device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4, fused=True)
     criterion = CSENetLoss(CLASSES)
 
     def outputs() -> CSENetOutput:
@@ -81,10 +81,9 @@ def training(options: argparse.Namespace, amp: str) -> Training:
             out: CSENetOutput = network(images)
         return out
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        criterion(outputs(), labels)[0].backward()
-        optimizer.step()
+    def total() -> Tensor:
+        value: Tensor = criterion(outputs(), labels)[0]
+        return value
 
     with torch.no_grad():
         leaves = CSENetOutput(*(x.detach() for x in outputs()))
@@ -93,7 +92,7 @@ def training(options: argparse.Namespace, amp: str) -> Training:
     def loss() -> None:
         torch.autograd.grad(criterion(leaves, labels)[0], list(leaves))
 
-    return Training(step, loss, network)
+    return Training(step_of(network, total), loss, network)
 
 
 def multi_scale(options: argparse.Namespace, amp: str) -> Callable[[], None]:
@@ -123,7 +122,7 @@ def step_flops(options: argparse.Namespace) -> int:
     return int(counter.get_total_flops())
 
 
-def peak_gigabytes(step: Callable[[], None], device: torch.device) -> float:
+def peak_gigabytes(step: Callable[[], object], device: torch.device) -> float:
     """Return what the GPU had allocated at most during a step."""
     torch.cuda.reset_peak_memory_stats(device)
     step()
@@ -193,4 +192,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(Path(__file__).name, main))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from dataset.options import COUNT, PERIOD_OR_NEVER, Whole
 from utils.cli import device_option, size_option
@@ -68,6 +68,23 @@ def autocast(device: torch.device, amp: str) -> AbstractContextManager[Any]:
     if amp == "off":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if amp == "bf16" else torch.float16)
+
+
+def step_of(network: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """Return a function that does a training step, with the optimiser of a training, and returns what its loss was.
+
+    The learning rate is 0, so that every step does the same work on the same numbers.
+    """
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4, fused=True)
+
+    def step() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        value = loss()
+        value.backward()
+        optimizer.step()
+        return value.detach()
+
+    return step
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:

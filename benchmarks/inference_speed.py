@@ -20,12 +20,13 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns, yardstick
+from dataset.command import run_command
 from dataset.options import OptionParser
 from dataset.workers import available_cores
 from dataset.writing import write_json
 from networks import CSENet
 from tests.golden.recorded import published_weights
-from utils.checkpoint.loading import load_weights
+from utils.checkpoint import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.inference.engines import Engine, OpenVinoEngine, TorchEngine
 
@@ -101,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

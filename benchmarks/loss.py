@@ -25,6 +25,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import seconds
+from dataset.command import run_command
 from dataset.descriptions import list_samples, load_description
 from dataset.geometry import affine_matrix, crop_box, warp_label
 from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser
@@ -198,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

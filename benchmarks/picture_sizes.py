@@ -24,6 +24,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import add_options, setting, setting_line, take_turns
+from dataset.command import run_command
 from dataset.descriptions import BUILT_IN
 from dataset.geometry import fit_label_to_crop
 from dataset.options import OptionParser
@@ -98,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

@@ -19,7 +19,8 @@ from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, setting, setting_line
+from benchmarks.harness import add_options, setting, setting_line, step_of
+from dataset.command import run_command
 from dataset.options import OptionParser
 from dataset.writing import write_json
 from networks import CSENet
@@ -76,18 +77,14 @@ def training_step(options: argparse.Namespace, device: torch.device) -> Callable
     network = CSENet(20, options.size, depth=options.depth).train().to(device).to(memory_format=layout)
     images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
     labels = torch.randint(20, (options.batch, *options.size), dtype=torch.uint8, device=device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4, fused=True)
     criterion = CSENetLoss(20)
 
-    def step() -> Tensor:
+    def loss() -> Tensor:
         torch.manual_seed(0)  # for dropout
-        optimizer.zero_grad(set_to_none=True)
-        loss: Tensor = criterion(network(images), labels)[0]
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
+        value: Tensor = criterion(network(images), labels)[0]
+        return value
 
-    return step
+    return step_of(network, loss)
 
 
 def evaluation(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
@@ -120,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

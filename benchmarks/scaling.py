@@ -26,8 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, setting, setting_line, take_turns
+from benchmarks.harness import add_options, setting, setting_line, step_of, take_turns
 from benchmarks.plots import Curve, plot
+from dataset.command import run_command
 from dataset.options import OptionParser
 from dataset.writing import write_json
 from networks import CSENet
@@ -70,26 +71,24 @@ def network_for(size: tuple[int, int], depth: int, device: torch.device) -> CSEN
     return CSENet(CLASSES, size, depth=depth).to(device).to(memory_format=fastest_layout(device))
 
 
-def step_of(
+def training_step(
     images: int, size: tuple[int, int], depth: int, device: torch.device, *, parallel: bool = False
-) -> Callable[[], None]:
+) -> Callable[[], object]:
     """Return a function that does one training step."""
     network: torch.nn.Module = network_for(size, depth, device).train()
     if parallel:
         network = DistributedDataParallel(network)
     batch, labels = batch_of(images, size, device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, fused=True)
     criterion = CSENetLoss(CLASSES)
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        criterion(network(batch), labels)[0].backward()
-        optimizer.step()
+    def loss() -> Tensor:
+        value: Tensor = criterion(network(batch), labels)[0]
+        return value
 
-    return step
+    return step_of(network, loss)
 
 
-def forward_of(images: int, size: tuple[int, int], depth: int, device: torch.device) -> Callable[[], None]:
+def forward_of(images: int, size: tuple[int, int], depth: int, device: torch.device) -> Callable[[], object]:
     """Return a function that does one forward pass, as an evaluation does."""
     network = network_for(size, depth, device).eval()
     batch, _ = batch_of(images, size, device)
@@ -110,7 +109,7 @@ def train_together(rank: int, world_size: int, folder: str, options: argparse.Na
     device = torch.device(options.device, rank) if options.device == "cuda" else torch.device(options.device)
     images, labels = batch_of(world_size, options.size, device)
     check_gradient(rank, images, labels, options, device)
-    step = step_of(1, options.size, options.depth, device, parallel=True)
+    step = training_step(1, options.size, options.depth, device, parallel=True)
     dist.barrier()
     seconds = take_turns({"step": step}, device, warmup=options.warmup, repeat=options.repeat)["step"]
     if rank == 0:
@@ -147,12 +146,12 @@ def main() -> None:
     options = read_options()
     device = torch.device(options.device)
 
-    def medians(runs: dict[int, Callable[[], None]]) -> list[float]:
+    def medians(runs: dict[int, Callable[[], object]]) -> list[float]:
         named = {str(key): run for key, run in runs.items()}
         times = take_turns(named, device, warmup=options.warmup, repeat=options.repeat)
         return [float(np.median(seconds)) for seconds in times.values()]
 
-    work = {"training step": step_of, "forward pass": forward_of}
+    work = {"training step": training_step, "forward pass": forward_of}
     found: dict[str, dict[str, list[float]]] = {"batch": {}, "side of the crop": {}}
     for name, make in work.items():
         by_batch = partial(make, size=options.size, depth=options.depth, device=device)
@@ -180,4 +179,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

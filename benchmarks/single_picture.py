@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns, yardstick
 from benchmarks.inference_speed import build, recorded_network
+from dataset.command import run_command
 from dataset.descriptions import BUILT_IN
 from dataset.options import OptionParser
 from dataset.people import draw_person
@@ -100,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

@@ -27,13 +27,24 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import CLASSES, add_options, autocast, ratio, setting, setting_line, take_turns, yardstick
+from benchmarks.harness import (
+    CLASSES,
+    add_options,
+    autocast,
+    ratio,
+    setting,
+    setting_line,
+    step_of,
+    take_turns,
+    yardstick,
+)
+from dataset.command import run_command
 from dataset.options import OptionParser
 from dataset.people import draw_person
 from dataset.writing import write_json
 from networks import CSENet
 from tests.golden.recorded import label_maps, load, published_weights, random_images
-from utils.checkpoint.loading import load_weights
+from utils.checkpoint import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.losses import CSENetLoss
 from utils.training.state import fastest_layout
@@ -73,7 +84,7 @@ def check_step(device: torch.device) -> None:
     np.testing.assert_allclose(norm, np.linalg.norm(recorded["grad_norms"]), rtol=1e-3)
 
 
-def training_step(name: str, options: argparse.Namespace) -> Callable[[], None]:
+def training_step(name: str, options: argparse.Namespace) -> Callable[[], Tensor]:
     """Return a function that does one training step of CSENet or the yardstick."""
     device, ours = torch.device(options.device), name == "CSENet"
     layout = fastest_layout(device) if ours else torch.contiguous_format
@@ -84,7 +95,6 @@ def training_step(name: str, options: argparse.Namespace) -> Callable[[], None]:
     images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
     network = CSENet(options.classes, options.size) if ours else yardstick(options.classes)
     network.train().to(device).to(memory_format=layout)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4, fused=True)
     criterion = CSENetLoss(options.classes)
 
     def loss() -> Tensor:
@@ -95,12 +105,7 @@ def training_step(name: str, options: argparse.Namespace) -> Callable[[], None]:
         parts = [F.cross_entropy(out[key].float(), labels.long(), ignore_index=255) for key in ("out", "aux")]
         return parts[0] + 0.5 * parts[1]
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss().backward()
-        optimizer.step()
-
-    return step
+    return step_of(network, loss)
 
 
 def peak_memory(name: str, options: argparse.Namespace) -> float:
@@ -154,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(Path(__file__).name, main))

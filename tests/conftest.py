@@ -15,7 +15,7 @@ from tests.golden.recorded import published_weights
 from tests.support.building import Build, empty_network
 from tests.support.predicting import Run
 from tests.support.tiny_parser import tiny_parser
-from utils.checkpoint.loading import load_weights
+from utils.checkpoint import load_weights
 from utils.inference import HumanParser
 
 

@@ -12,7 +12,7 @@ import torch
 import hubconf
 import utils.inference.loading
 from tests.support.tiny_parser import CROP, tiny_network
-from utils.checkpoint.loading import CheckpointError
+from utils.checkpoint import CheckpointError
 from utils.checkpoint.snapshots import LoadedModel
 
 ROOT = str(Path(__file__).parents[1])

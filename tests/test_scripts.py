@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dataset.people import make_dataset
-from utils.checkpoint.loading import read_checkpoint
+from utils.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
 

@@ -28,6 +28,17 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
+def add_checkpoint(parser: Any, formats: str = "safetensors or ONNX", *, required: bool = True) -> None:
+    """Add --checkpoint to an ArgumentParser or a group of its options; `formats` are those beside PyTorch's own."""
+    parser.add_argument(
+        "--checkpoint",
+        "--restore-from",
+        required=required,
+        metavar="FILE",
+        help=f"a snapshot, the published weights, or a {formats} file",
+    )
+
+
 def add_mask_format(parser: Any) -> None:
     """Add --mask-format, of `MASK_FORMATS`, to an ArgumentParser or a group of its options."""
     parser.add_argument(

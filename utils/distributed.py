@@ -141,10 +141,11 @@ def print_from_main(text: str) -> None:
         show(text)
 
 
-def from_main(work: Callable[[], T]) -> T:
+def from_main(work: Callable[[], T], group: dist.ProcessGroup | None = None) -> T:
     """Do something in the main process alone; every process gets its result, or raises its error for people.
 
-    Every process must call it. Without it an error in one would leave the others waiting.
+    Every process must call it. Without it an error in one would leave the others waiting. `group`, of all processes,
+    says how long they wait; the default is half an hour.
     """
     outcome: list[Any] = [None, None]
     if not dist.is_initialized() or dist.get_rank() == 0:
@@ -153,7 +154,7 @@ def from_main(work: Callable[[], T]) -> T:
         except (ValueError, OSError, CommandError) as error:
             outcome[1] = error
     if dist.is_initialized():
-        dist.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
+        dist.broadcast_object_list(outcome, src=0, group=group, device=torch.device("cpu"))
         wait_for_all()  # see `_last_reduced`: the broadcast's tensors are gone by then
     if outcome[1] is not None:
         raise outcome[1]

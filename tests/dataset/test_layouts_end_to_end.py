@@ -11,7 +11,7 @@ import train
 from dataset.check import main as check
 from dataset.descriptions import DatasetDescription
 from tests.support.tiny_network import TinyNetwork
-from utils.checkpoint.loading import load_weights, read_checkpoint
+from utils.checkpoint import load_weights, read_checkpoint
 from utils.checkpoint.snapshots import LoadedModel
 from utils.evaluation import cli as evaluation_script
 from utils.inference import loading

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from networks import CSENet
 from tests.golden.recorded import label_maps, load, random_images
 from tests.support.building import Build, trainable_copy
-from utils.checkpoint.loading import to_published
+from utils.checkpoint import to_published
 from utils.losses import CSENetLoss
 
 MAPS = ("coarse", "body", "final", "edge")

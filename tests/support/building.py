@@ -10,7 +10,7 @@ from torch import Tensor
 
 from networks import CSENet
 from networks.resnet import BLOCKS
-from utils.checkpoint.loading import load_weights
+from utils.checkpoint import load_weights
 
 Build = Callable[[tuple[int, int]], CSENet]
 """What the fixture `network_for` gives: a network for a training size (height, width)."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from networks import CSENet
 from tests.golden.recorded import published_shapes
-from utils.checkpoint.loading import to_published
+from utils.checkpoint import to_published
 
 State = dict[str, Tensor]
 

@@ -6,18 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from networks import CSENet
-from utils.checkpoint.files import CheckpointError, CheckpointNotFoundError, read_checkpoint
+from utils.checkpoint.files import CheckpointError, read_checkpoint
 from utils.checkpoint.layouts import Weights, find_weights, fitting_tensors
-from utils.checkpoint.published_names import from_published, to_published
-
-__all__ = [
-    "CheckpointError",
-    "CheckpointNotFoundError",
-    "from_published",
-    "load_weights",
-    "read_checkpoint",
-    "to_published",
-]
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from dataset.files import printable
 from dataset.writing import whole_file
 from networks import CSENet
 from networks.csenet import checked_size
+from utils.checkpoint.files import CheckpointError, read_checkpoint
 from utils.checkpoint.layouts import find_weights
-from utils.checkpoint.loading import CheckpointError, fill, read_checkpoint
+from utils.checkpoint.loading import fill
 
 PUBLISHED_INPUT_SIZE = (473, 473)
 

@@ -25,6 +25,7 @@ from utils.checkpoint.classes import check_same_classes
 from utils.cli import (
     IMAGES_AT_ONCE,
     HelpFormatter,
+    add_checkpoint,
     add_device_and_amp,
     add_engine,
     add_mask_format,
@@ -57,12 +58,7 @@ def parse_options(description: str, scales: Sequence[float], arguments: list[str
     add("--data-dir", required=True, help="the dataset's folder")
     add("--dataset", help="its name, where neither the folder nor the snapshot tells")
     judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument(
-        "--checkpoint",
-        "--restore-from",
-        metavar="FILE",
-        help="a snapshot, the published weights, or a safetensors or ONNX file",
-    )
+    add_checkpoint(judged, required=False)
     judged.add_argument(
         "--predictions",
         metavar="DIR",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch.distributed as dist
 
-from utils.distributed import leaving_processes, start_processes
+from utils.distributed import from_main, leaving_processes, start_processes
 
 T = TypeVar("T")
 
@@ -37,11 +37,8 @@ class Share(NamedTuple):
         return items[self.rank :: self.world_size]
 
     def from_main(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns in the main process, to every process."""
-        value = [work() if self.is_main else None]
-        if self.group is not None:
-            dist.broadcast_object_list(value, src=0, group=self.group)
-        return value[0]  # type: ignore[return-value]
+        """Return what `work` returns in the main process, to every process, or raise its error in each."""
+        return from_main(work, self.group)
 
     def gather(self, items: list[T]) -> list[T]:
         """Return the items of all processes, to every process, when all are here."""

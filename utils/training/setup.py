@@ -14,7 +14,7 @@ from dataset.layouts import Sample
 from dataset.sampling import TrainingBatches
 from dataset.suspicions import look_before_training
 from networks import CSENet
-from utils.checkpoint.loading import read_checkpoint
+from utils.checkpoint import read_checkpoint
 from utils.checkpoint.transfer import start_from
 from utils.distributed import Processes, from_main, print_from_main
 from utils.training.config import ResolvedConfig

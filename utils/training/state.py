@@ -11,9 +11,9 @@ from torch.nn.parallel import DistributedDataParallel
 from dataset.descriptions import DatasetDescription
 from dataset.sampling import TrainingBatches
 from networks import CSENet
+from utils.checkpoint import load_weights
 from utils.checkpoint.classes import check_same_classes
 from utils.checkpoint.files import CheckpointError
-from utils.checkpoint.loading import load_weights
 from utils.checkpoint.snapshots import read_training, snapshot_content, write_snapshot
 from utils.distributed import Processes, from_main, reduce_flags
 from utils.losses import CSENetLoss

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.support.weights import published
-from utils.checkpoint.loading import CheckpointError, read_checkpoint
+from utils.checkpoint import CheckpointError, read_checkpoint
 
 
 def unreadable(path: str | os.PathLike[str]) -> str:

@@ -15,7 +15,7 @@ from dataset.descriptions import BUILT_IN
 from networks import CSENet
 from tests.support.building import empty_network
 from tests.support.weights import OTHER_NETWORKS, State, constant, imagenet, mark, own, published, timm
-from utils.checkpoint.loading import CheckpointError, load_weights, to_published
+from utils.checkpoint import CheckpointError, load_weights, to_published
 
 
 @pytest.fixture(scope="module")

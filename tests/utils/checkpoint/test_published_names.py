@@ -6,7 +6,7 @@ from torch import Tensor
 
 from networks import CSENet
 from tests.golden.recorded import published_shapes
-from utils.checkpoint.loading import from_published, to_published
+from utils.checkpoint import from_published, to_published
 
 
 def published(num_classes: int = 20) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import hubconf
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
 from tests.support.weights import OTHER_NETWORKS, published
-from utils.checkpoint.loading import CheckpointError, read_checkpoint
+from utils.checkpoint import CheckpointError, read_checkpoint
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 

@@ -13,7 +13,7 @@ from networks import CSENet
 from networks.resnet import BLOCKS
 from tests.support.building import empty_network
 from tests.support.weights import OTHER_NETWORKS, State, constant, imagenet, mark, own, published
-from utils.checkpoint.loading import CheckpointError, to_published
+from utils.checkpoint import CheckpointError, to_published
 from utils.checkpoint.published_names import published_name
 from utils.checkpoint.snapshots import snapshot_content, write_snapshot
 from utils.checkpoint.transfer import start_from

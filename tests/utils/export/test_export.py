@@ -24,7 +24,7 @@ from dataset.people import draw_person
 from networks import CSENet, CSENetOutput
 from tests.support import building
 from tests.support.tiny_parser import CROP, tiny_network
-from utils.checkpoint.loading import CheckpointError
+from utils.checkpoint import CheckpointError
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 from utils.export.export import METADATA_FILE, WEIGHTS_ALONE, ExportError, export

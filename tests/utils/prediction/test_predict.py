@@ -20,7 +20,7 @@ from dataset.geometry import back_to_picture, fit_matrix, logits_back_to_picture
 from networks import CSENet
 from tests.support.predicting import Run, mask, person, save, written
 from tests.support.tiny_parser import LIP
-from utils.checkpoint.loading import to_published
+from utils.checkpoint import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 from utils.inference import HumanParser
 from utils.inference.inputs import rgb_picture

@@ -10,7 +10,7 @@ from torch import Tensor
 from dataset.descriptions import BUILT_IN
 from dataset.sampling import TrainingBatches
 from tests.support.tiny_network import TinyNetwork
-from utils.checkpoint.loading import read_checkpoint
+from utils.checkpoint import read_checkpoint
 from utils.checkpoint.snapshots import write_snapshot
 from utils.distributed import Processes
 from utils.training.config import TrainConfig

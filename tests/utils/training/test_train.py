@@ -18,7 +18,7 @@ import train
 from dataset.people import make_dataset
 from tests.support.building import empty_network
 from tests.support.weights import published
-from utils.checkpoint.loading import read_checkpoint
+from utils.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "tests" / "support" / "train_tiny.py"
