@@ -100,8 +100,10 @@ def picture_alpha(logits: Tensor, size: tuple[int, int], kept: Collection[int]) 
 
 def _soft_alpha(fields: Tensor, kept: Tensor, rest: Tensor) -> Tensor:
     """Return alpha (R, C) of logits (K, R, C), the weight of their softmax, and what counts besides."""
-    softmax = (fields.index_select(0, kept).amax(dim=0) - fields.index_select(0, rest).amax(dim=0)).sigmoid()
-    return (torch.lerp(fields[-1], softmax, fields[-2]) * 255).round().clamp(0, 255).to(torch.uint8)
+    margin = fields.index_select(0, kept).amax(dim=0) - fields.index_select(0, rest).amax(dim=0)
+    alpha = (torch.lerp(fields[-1], margin.sigmoid(), fields[-2]) * 255).round()
+    # Mixed with what is all or nothing, the softmax can end on the other side of a half.
+    return torch.where(margin > 0, alpha.clamp(128, 255), alpha.clamp(0, 127)).to(torch.uint8)
 
 
 def picture_margins(

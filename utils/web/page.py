@@ -172,12 +172,18 @@ class WebPage:
 
     def _parse(self, name: str, picture: Picture, scales: Sequence[float], mirror: bool, several: bool) -> Parsed:
         """Parse a picture, whole or person by person."""
-        options: Any = {"scales": _checked_scales(scales), "mirror": mirror}
-        if not several or self.detector is None:
-            return Parsed(name, picture, self.parser.predict(picture, **options))
-        boxes = parsed_boxes(self.detector.detect(picture))
-        found = self.parser.predict(picture, person_boxes=boxes, return_people=True, **options)
-        return Parsed(name, picture, found.classes, found.people)
+        people: Any = {}
+        if several and self.detector is not None:
+            people = {"person_boxes": parsed_boxes(self.detector.detect(picture)), "return_people": True}
+        found = self.parser.predict(
+            picture,
+            scales=_checked_scales(scales),
+            mirror=mirror,
+            alpha_of=self.parser.description.foreground,
+            **people,
+        )
+        assert found.alpha is not None  # since it was asked for
+        return Parsed(name, picture, found.classes, found.alpha, found.people)
 
     def _parsed(self, request: gr.Request, legend: dict[str, Any] | None) -> Parsed:
         """Return a session's picture. Raises UploadError where there is none, or no longer."""

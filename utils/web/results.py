@@ -32,18 +32,21 @@ PEOPLE = 256
 class Parsed:
     """A picture (H, W, 3) RGB with its class map (H, W), kept while somebody looks at it.
 
-    `people` (H, W) says which person each pixel belongs to, 0 = nobody, where people were looked for.
+    `alpha` (H, W), 0..255, says how much of each pixel is not background; `people` (H, W) which person it belongs to,
+    0 = nobody, where people were looked for.
     """
 
     name: str
     picture: Picture
     classes: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
     people: NDArray[np.uint8] | NDArray[np.uint16] | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return self.picture.nbytes + self.classes.nbytes + (0 if self.people is None else self.people.nbytes)
+        maps = (self.picture, self.classes, self.alpha, self.people)
+        return sum(values.nbytes for values in maps if values is not None)
 
     @property
     def numbers(self) -> range:
@@ -120,7 +123,7 @@ def download(
     if kind == "mask":
         palette_picture(parsed.classes, description).save(file, "PNG")
     elif kind == "cutout":
-        alpha = _visible(parsed, shown).astype(np.uint8) * np.uint8(255)
+        alpha = _visible_alpha(parsed, shown, description.background)
         Image.fromarray(cutout_picture(parsed.picture, alpha)).save(file, "PNG")
     else:
         classes = np.where(_visible(parsed, shown), parsed.classes, np.uint8(description.background))
@@ -135,6 +138,24 @@ def _visible(parsed: Parsed, shown: Sequence[int]) -> NDArray[np.bool_]:
     if parsed.people is not None:
         visible &= np.isin(parsed.people, np.array([index - PEOPLE for index in shown if index > PEOPLE], np.uint16))
     return visible
+
+
+def _visible_alpha(parsed: Parsed, shown: Sequence[int], background: int) -> NDArray[np.uint8]:
+    """Return the alpha (H, W) of what is switched on.
+
+    It is soft towards the background: that pixel of it which belongs to people in part goes with the nearest of theirs.
+    """
+    visible = _visible(parsed, shown)
+    behind = parsed.classes == background
+    if behind.any() and not behind.all():
+        _, nearest = cv2.distanceTransformWithLabels(
+            behind.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        of_people = np.zeros(int(nearest.max()) + 1, bool)
+        of_people[nearest[~behind]] = visible[~behind]
+        soft = behind & (parsed.alpha > 0)
+        visible[soft] = of_people[nearest[soft]]
+    return np.where(visible, parsed.alpha, np.uint8(0))
 
 
 def _pixel_counts(values: NDArray[np.uint8] | NDArray[np.uint16], ends: int) -> list[float]:

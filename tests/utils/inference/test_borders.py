@@ -153,11 +153,17 @@ def test_alpha_belongs_to_the_classes_that_are_kept() -> None:
     sure = picture_classes(logits, (300, 300)).numpy()
     some, rest = (picture_alpha(logits, (300, 300), kept).numpy().astype(int) for kept in ([0, 3], [1, 2, 4]))
     assert np.abs(some + rest - 255).max() <= 1
-    clear = np.abs(some - 127.5) > 1
-    np.testing.assert_array_equal(np.isin(sure, [0, 3])[clear], (some > 127)[clear])
+    np.testing.assert_array_equal(np.isin(sure, [0, 3]), some >= 128)
     assert np.isin(some, [0, 255]).mean() > 0.2
     assert (picture_alpha(logits, (300, 300), range(5)) == 255).all()
     assert (picture_alpha(logits, (300, 300), []) == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_alpha_is_more_than_half_where_a_class_is_kept_whatever_the_logits(seed: int) -> None:
+    logits = torch.randn(7, 65, 81, generator=torch.Generator().manual_seed(seed))
+    kept = np.isin(picture_classes(logits, (180, 133)).numpy(), [1, 2, 5])
+    np.testing.assert_array_equal(picture_alpha(logits, (180, 133), [1, 2, 5]).numpy() >= 128, kept)
 
 
 @pytest.mark.parametrize("background", [0, 255])

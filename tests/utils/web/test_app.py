@@ -37,7 +37,9 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.fixture(scope="module")
 def parsed() -> Parsed:
     picture = drawn()
-    return Parsed("anna", picture, tiny_parser().predict(picture))
+    found = tiny_parser().predict(picture, alpha_of=LIP.foreground)
+    assert found.alpha is not None
+    return Parsed("anna", picture, found.classes, found.alpha)
 
 
 # Uploads
@@ -104,7 +106,8 @@ def test_scene_and_legend_are_the_class_map(parsed: Parsed) -> None:
 
 
 def test_large_scenes_shrink(parsed: Parsed) -> None:
-    large = Parsed("a", np.zeros((200, 2000, 3), np.uint8), np.zeros((200, 2000), np.uint8))
+    nothing = np.zeros((200, 2000), np.uint8)
+    large = Parsed("a", np.zeros((200, 2000, 3), np.uint8), nothing, nothing)
     assert (scene(large, LIP, [])["width"], scene(large, LIP, [])["height"]) == (1280, 128)
 
 
@@ -117,15 +120,33 @@ def test_downloads(parsed: Parsed) -> None:
     name, data = download("cutout", parsed, LIP, hair, 0.6)
     cutout = np.asarray(Image.open(io.BytesIO(data)))
     assert name == "anna-cutout.png"
-    assert np.array_equal(cutout[..., 3] == 255, parsed.classes == hair[0])
+    assert np.array_equal(cutout[..., 3] >= 128, parsed.classes == hair[0])
     name, strong = download("overlay", parsed, LIP, hair, 1.0)
     assert name == "anna-overlay.jpg"
     assert strong != download("overlay", parsed, LIP, hair, 0.2)[1]
     assert strong != download("overlay", parsed, LIP, [], 1.0)[1]
 
 
+def test_cutouts_are_soft_towards_the_background_alone(parsed: Parsed) -> None:
+    classes, alpha = np.zeros((9, 12), np.uint8), np.zeros((9, 12), np.uint8)
+    classes[:, 3:6], classes[:, 6:9] = 5, 9
+    alpha[:, 2:10] = [60, 200, 255, 255, 255, 255, 190, 70]
+    whole = Parsed("a", np.full((9, 12, 3), 7, np.uint8), classes, alpha)
+
+    def cut(shown: list[int]) -> list[int]:
+        cutout = np.asarray(Image.open(io.BytesIO(download("cutout", whole, LIP, shown, 0.6)[1])))
+        assert (cutout == cutout[0]).all()
+        return cutout[0, :, 3].tolist()
+
+    assert cut([5, 9]) == [0, 0, 60, 200, 255, 255, 255, 255, 190, 70, 0, 0]
+    assert cut([5]) == [0, 0, 60, 200, 255, 255, 0, 0, 0, 0, 0, 0]
+    assert cut([9]) == [0, 0, 0, 0, 0, 0, 255, 255, 190, 70, 0, 0]
+    assert cut([]) == [0] * 12
+    assert np.unique(parsed.alpha).size > 2
+
+
 def test_names_of_downloads_are_no_longer_than_disks_take(parsed: Parsed) -> None:
-    long = Parsed("n" * 251, parsed.picture, parsed.classes)
+    long = Parsed("n" * 251, parsed.picture, parsed.classes, parsed.alpha)
     names = [download(kind, long, LIP, [], 0.6)[0] for kind in KINDS]
     assert [len(name) for name in names] == [255, 255, 255]
     assert [name.rpartition("-")[2] for name in names] == ["mask.png", "overlay.jpg", "cutout.png"]
