@@ -26,6 +26,7 @@ import networks
 import utils.checkpoint.snapshots
 from dataset.descriptions import load_description
 from tests.support.building import empty_network
+from tests.support.leaving import exit_of_this_process
 from tests.support.miniatures import MiniatureNetwork, make_miniatures
 from tests.support.pages import PAGES, ROOT, Block, Command, commands, fenced_blocks, without_launcher
 from tests.support.weights import published, timm
@@ -72,7 +73,7 @@ def clone(miniatures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(utils.checkpoint.snapshots, "CSENet", MiniatureNetwork)
     monkeypatch.setitem(sys.modules, "timm", timm_stand_in())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(os, "_exit", sys.exit)  # as app.py ends
+    monkeypatch.setattr(os, "_exit", exit_of_this_process())
     monkeypatch.setattr(
         PersonDetector, "load", lambda *_, **__: SimpleNamespace(detect=lambda _: [Person((9, 9, 99, 99))])
     )

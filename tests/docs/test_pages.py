@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.leaving import exit_of_this_process
 from tests.support.pages import (
     PAGES,
     ROOT,
@@ -63,7 +64,7 @@ def options_in_help(name: str) -> set[str]:
         patch.setattr(sys, "argv", [name, "--help"])
         patch.setattr(sys, "path", [str((ROOT / name).parent), *sys.path])
         patch.setattr("argparse.ArgumentParser._print_message", lambda _, message, *__: said.append(message))
-        patch.setattr(os, "_exit", sys.exit)  # as app.py ends
+        patch.setattr(os, "_exit", exit_of_this_process())
         patch.delitem(sys.modules, name, raising=False)
         with contextlib.suppress(SystemExit):
             if name in MODULES:
