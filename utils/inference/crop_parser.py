@@ -1,10 +1,8 @@
 """From normalised crops to class maps: test-time augmentation, and how batches are spread over a device."""
 
-import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -15,6 +13,7 @@ from dataset.normalise import normalise
 from dataset.workers import available_cores
 from modules.layers import resize
 from utils.inference.borders import best_class
+from utils.inference.cpu_threads import cpu_threads
 from utils.inference.engines import Engine
 
 MULTI_SCALES = (0.75, 1.0, 1.25)
@@ -91,7 +90,7 @@ class CropParser:
         """
         if self.device.type == "cpu":
             workers, threads = self._sharing(len(images))
-            with cpu_threads(workers, threads) as pool:
+            with _cpu, cpu_threads(workers, threads) as pool:
                 crops = enumerate(images.split(1))
                 return list(pool.map(lambda crop: finish(crop[0], self._forward(crop[1])[0]), crops))
         return [finish(index, logits) for index, logits in enumerate(self.logits(images))]
@@ -122,31 +121,3 @@ class CropParser:
 
 _cpu = threading.Lock()
 """Held by who computes on the CPU: crop parsers in several threads take turns, as each has use for all cores."""
-
-
-@contextlib.contextmanager
-def cpu_threads(workers: int, cores_each: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of threads in each of which PyTorch computes on so many cores; outside it nothing changes.
-
-    PyTorch has one number of threads for each thread that has computed, and one for all that have not yet. Setting the
-    one sets the other, too, which is put back before the pool is used: whoever begins to compute meanwhile keeps the
-    number found then.
-    """
-    started = threading.Barrier(workers + 1)
-
-    def start() -> None:
-        torch.get_num_threads()  # a thread's first use of PyTorch gives it the common number, even after it was set
-        torch.set_num_threads(cores_each)
-        started.wait()
-
-    with (
-        _cpu,
-        ThreadPoolExecutor(1) as bystander,
-        ThreadPoolExecutor(workers, initializer=start) as pool,
-    ):
-        threads = bystander.submit(torch.get_num_threads).result()
-        for _ in range(workers):
-            pool.submit(int)  # starts a thread
-        started.wait()
-        bystander.submit(torch.set_num_threads, threads).result()
-        yield pool

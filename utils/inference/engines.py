@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from utils.checkpoint.files import CheckpointError, CheckpointNotFoundError
 from utils.checkpoint.metadata import NetworkMetadata, read_metadata
 from utils.device import AMP_DTYPES, check_amp, warn_of_slow_amp
+from utils.inference.cpu_threads import cpu_threads
 from utils.inference.folding import folded
 
 
@@ -30,7 +31,10 @@ class Engine(Protocol):
 
 
 class TorchEngine:
-    """A PyTorch network. It computes with as many threads as PyTorch has in the thread that calls it.
+    """A PyTorch network. On a CPU it computes with as many threads as PyTorch has in the thread that calls it.
+
+    They share the images of a batch: two images at once, on half of the cores each, take less time than one after the
+    other on all of them.
 
     The engine keeps a copy of its own, in which BatchNorm is folded into the convolutions, with the channels last where
     that is faster. Its logits are within 1e-3 of the network's.
@@ -57,9 +61,17 @@ class TorchEngine:
         layout = self._layout if tensor.dim() == 4 else torch.preserve_format
         return tensor.to(self.device, copy=True, memory_format=layout)
 
-    @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4), of the lower precision if there is one."""
+        threads = torch.get_num_threads()
+        at_once = min(len(images), threads) if self.device.type == "cpu" else 1
+        if at_once == 1:
+            return self._logits(images)
+        with cpu_threads(at_once, threads // at_once) as pool:
+            return torch.cat(list(pool.map(self._logits, images.split(1))))
+
+    @torch.inference_mode()
+    def _logits(self, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
             logits: Tensor = self.model(images.contiguous(memory_format=self._layout)).final
         return logits

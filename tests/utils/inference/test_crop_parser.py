@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tests.support.tiny_parser import CROP, tiny_network
-from utils.inference.crop_parser import CropParser, cpu_threads
+from utils.inference.cpu_threads import cpu_threads
+from utils.inference.crop_parser import CropParser
 from utils.inference.engines import TorchEngine
 
 CPU = torch.device("cpu")
@@ -110,3 +111,24 @@ def test_each_thread_of_a_pool_computes_on_its_cores() -> None:
     with cpu_threads(workers=2, cores_each=5) as pool:
         assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {5}
         assert (torch.get_num_threads(), threads_of_a_new_thread()) == (3, 3)
+
+
+def test_pools_inside_a_pool_have_the_cores_of_its_threads() -> None:
+    def inner(_: int) -> set[int]:
+        with cpu_threads(workers=2, cores_each=2) as pool:
+            return {torch.get_num_threads(), *pool.map(lambda _: torch.get_num_threads(), range(4))}
+
+    with cpu_threads(workers=3, cores_each=4) as pool:
+        assert all(threads == {4, 2} for threads in pool.map(inner, range(30)))
+    assert (torch.get_num_threads(), threads_of_a_new_thread()) == (3, 3)
+
+
+@pytest.mark.parametrize(("images", "threads", "expected"), [(1, 4, [(1, 4)]), (2, 5, [(1, 2)] * 2), (3, 1, [(3, 1)])])
+def test_the_images_of_a_batch_share_the_threads(images: int, threads: int, expected: list[tuple[int, int]]) -> None:
+    engine, calls = TorchEngine(tiny_network(), CPU), []
+    engine.model.register_forward_pre_hook(lambda _, args: calls.append((len(args[0]), torch.get_num_threads())))
+    batch = torch.randn(images, 3, *CROP)
+    with cpu_threads(workers=1, cores_each=threads) as pool:
+        logits = pool.submit(engine, batch).result()
+    assert calls == expected
+    torch.testing.assert_close(logits, torch.cat([engine(image) for image in batch.split(1)]), rtol=0, atol=1e-4)
