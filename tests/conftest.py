@@ -12,6 +12,7 @@ from torch import Tensor
 import predict
 from networks import CSENet
 from tests.golden.recorded import published_weights
+from tests.support import building
 from tests.support.building import Build, empty_network
 from tests.support.predicting import Run
 from tests.support.tiny_parser import tiny_parser
@@ -69,3 +70,12 @@ def run(parser: HumanParser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(HumanParser, "from_checkpoint", lambda *_, **__: parser)
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: predict.main(["--checkpoint", "tiny", "--output", "out", *map(str, arguments)])
+
+
+@pytest.fixture(scope="session")
+def short_network(published_state: dict[str, Tensor]) -> CSENet:
+    """All of the network with these weights, but one block a stage in the backbone; in eval mode, not to be changed."""
+    with building.short_backbone():
+        later = tuple(f"layer{stage}.{block}." for stage in (1, 2, 3, 4) for block in range(1, 23))
+        state = {name: tensor for name, tensor in published_state.items() if not name.startswith(later)}
+        return load_weights(empty_network(depth=building.SHORT), state)

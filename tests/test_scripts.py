@@ -85,6 +85,7 @@ def test_help_tells_the_variables(name: str) -> None:
     assert "set -euo" not in result.stdout
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_in_two_processes_with_the_real_network(tmp_path: Path) -> None:
     """Two steps of four images on CPU processes, continued by typing the line again, then the multi-scale script."""
     data = make_dataset(tmp_path / "people", num_train=8, num_val=3, size=(90, 70), workers=1)
@@ -132,6 +133,7 @@ def free_port(lowest: int) -> int:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_the_slurm_script_trains_on_two_machines(tmp_path: Path) -> None:
     """It takes seconds because four Pythons import PyTorch: on each machine torchrun, and a process of training."""
     data = make_dataset(tmp_path / "people", num_train=4, num_val=1, size=(90, 70), workers=1)

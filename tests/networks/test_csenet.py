@@ -97,6 +97,7 @@ def test_channels_last_is_equal(small_network: CSENet) -> None:
         assert_close(out, small_network(images), 1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_autocast_is_close_and_samples_in_float32(network: CSENet, monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randn(1, 3, 97, 97)
     sampled: list[tuple[torch.dtype, torch.dtype]] = []
@@ -119,6 +120,7 @@ def test_bfloat16_autocast_is_close_and_samples_in_float32(network: CSENet, monk
     assert (out.final.argmax(1) == expected.final.argmax(1)).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_every_parameter_gets_a_gradient_from_a_single_image(network: CSENet) -> None:
     """Also under bfloat16 autocast, where the loss itself stays in float32."""
     model = trainable_copy(network)

@@ -33,14 +33,14 @@ from utils.evaluation.report import evaluation_report, format_report, validation
 from utils.metrics import ConfusionMatrix
 
 ROOT = Path(__file__).parents[3]
-IMAGES = 8
+IMAGES = 4
 
 Evaluate = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight validation photographs: a batch of seven and one more."""
+    """Four validation photographs: a batch of three and one more."""
     return make_dataset(tmp_path_factory.mktemp("people"), num_train=1, num_val=IMAGES, size=(110, 80), workers=1)
 
 
@@ -187,14 +187,16 @@ def test_the_table_of_a_set_with_all_classes_speaks_of_none_absent(tmp_path: Pat
     assert not re.search(r" -\s", table)
 
 
+@pytest.mark.slow
 def test_batch_size_and_workers_do_not_change_the_numbers(evaluate: Evaluate) -> None:
     scales = (0.75, 1.0)
     one = evaluate("--batch-size", "1", scales=scales)
-    seven = evaluate("--batch-size", "7", "--num-workers", "2", scales=scales)
-    assert without_rate(one) == without_rate(seven)
+    three = evaluate("--batch-size", "3", "--num-workers", "2", scales=scales)
+    assert without_rate(one) == without_rate(three)
     assert one["scales"] == [0.75, 1.0]
 
 
+@pytest.mark.slow
 def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, snapshot: Path, tmp_path: Path) -> None:
     """The multi-scale script, in two processes started by torchrun, against one call in this process."""
     path = tmp_path / "two.json"

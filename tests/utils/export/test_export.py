@@ -22,7 +22,7 @@ import utils.export.export
 from dataset.descriptions import BUILT_IN
 from dataset.people import draw_person
 from networks import CSENet, CSENetOutput
-from tests.support import building
+from tests.support.building import short_backbone
 from tests.support.tiny_parser import CROP, tiny_network
 from utils.checkpoint import CheckpointError
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
@@ -63,12 +63,6 @@ def tiny_file(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def short_network(published_state: dict[str, Tensor]) -> Iterator[CSENet]:
-    with building.short_network(published_state) as network:
-        yield network
-
-
 def crops(count: int, size: tuple[int, int]) -> Tensor:
     """Return drawn people (N, 3, h, w) uint8 BGR."""
     people = [torch.from_numpy(draw_person(seed, size)[0]) for seed in range(count)]
@@ -76,6 +70,7 @@ def crops(count: int, size: tuple[int, int]) -> Tensor:
 
 
 @pytest.mark.usefixtures("onnx")
+@pytest.mark.slow
 def test_the_whole_network_becomes_onnx_for_any_size(short_network: CSENet, tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "short.onnx"
     comparisons = export(short_network, metadata(short_network), path, "onnx")
@@ -155,6 +150,7 @@ def test_programs_need_nothing_of_this_project(tiny: Any, tmp_path: Path, result
     assert run(torch.randn(1, 3, 70, 81)).shape == shape
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_the_published_layout(network: CSENet, tmp_path: Path) -> None:
     snapshot, output = tmp_path / "snapshot.pth", tmp_path / "published.pth"
     write_snapshot(snapshot, snapshot_content(network, LIP))
@@ -170,6 +166,14 @@ def test_the_command_line_writes_the_published_layout(network: CSENet, tmp_path:
     assert load_model(output, input_size=(97, 97)).model.num_classes == 20
 
 
+@pytest.fixture
+def _short_backbone() -> Iterator[None]:
+    with short_backbone():
+        yield
+
+
+@pytest.mark.usefixtures("_short_backbone")
+@pytest.mark.slow
 def test_a_safetensors_file_is_all_that_a_parser_needs(short_network: CSENet, tmp_path: Path) -> None:
     path = tmp_path / "parser.safetensors"
     own = replace(BUILT_IN["cihp"], name="mine", colours=tuple((i, 2 * i, 255 - i) for i in range(20)))

@@ -2,19 +2,16 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import utils.inference.loading
 from dataset.people import draw_person
 from networks import CSENet
-from tests.support import building
 from tests.support.tiny_parser import CROP, LIP, tiny_network
 from utils import device
 from utils.checkpoint.files import CheckpointError
@@ -66,12 +63,7 @@ def test_every_engine_takes_images_of_any_size(other: Engine, shape: tuple[int, 
     torch.testing.assert_close(other(images), TorchEngine(tiny_network(), CPU)(images), rtol=0, atol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def short_network(published_state: dict[str, Tensor]) -> Iterator[CSENet]:
-    with building.short_network(published_state) as network:
-        yield network
-
-
+@pytest.mark.slow
 def test_openvino_computes_the_whole_network_at_odd_sizes(short_network: CSENet) -> None:
     """The only one with all layers; converting takes seconds."""
     pytest.importorskip("openvino", reason='pip install -e ".[openvino]"')

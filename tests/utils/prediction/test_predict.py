@@ -310,6 +310,7 @@ def test_a_full_disk_ends_the_run(
     assert written(tmp_path / "out") == set()
 
 
+@pytest.mark.slow
 def test_the_command_with_a_real_checkpoint(small_network: CSENet, tmp_path: Path) -> None:
     """The published layout through the command line, and a snapshot, give what HumanParser gives."""
     save(tmp_path / "a.png", 5, (90, 70))

@@ -42,6 +42,7 @@ def inputs_recorded(folder: Path) -> Counter[str]:
     return Counter(Path(line["input"]).name for line in lines if "sha256" in line)
 
 
+@pytest.mark.slow
 def test_two_processes_parse_each_input_once_and_tell_broken_ones_together(folder: Path, run: Run) -> None:
     (folder / "in/broken.png").write_bytes(b"no picture")
     (folder / "in/damaged.mp4").write_bytes(b"no video")
@@ -56,6 +57,7 @@ def test_two_processes_parse_each_input_once_and_tell_broken_ones_together(folde
     assert masks(folder) == shared
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_another_number_of_processes(
     folder: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train
 from dataset.people import make_dataset
 from tests.support.building import empty_network
+from tests.support.tiny_network import TinyNetwork
 from tests.support.weights import published
 from utils.checkpoint import read_checkpoint
 
@@ -59,11 +60,38 @@ def start(people: Path, tmp_path: Path) -> Start:
     return run
 
 
+@pytest.fixture
+def start_here(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Start]:
+    """Do the same as `start` in this process, where nothing gets killed: without seconds of importing PyTorch."""
+
+    def run(name: str, *options: str, **environment: str) -> Any:
+        arguments = command(people, tmp_path / name, *options)
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            for variable, value in environment.items():
+                patch.setenv(variable, value)
+            status = train.main(arguments[2:], build_network=TinyNetwork)  # type: ignore[arg-type]
+        return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
+
+    yield run
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     subprocess.run(command(people, folder), check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def in_two_processes(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two processes, with the same images a step, that nothing happened to."""
+    folder = tmp_path_factory.mktemp("two")
+    subprocess.run(command(people, folder, "--batch-size", "2", processes=2), check=True, capture_output=True)
     return folder
 
 
@@ -144,8 +172,9 @@ def test_workers_and_kept_snapshots_do_not_change_a_run(start: Start, uninterrup
 
 
 @pytest.mark.parametrize(("at_step", "workers"), [(2, "0"), (8, "2")])
+@pytest.mark.slow
 def test_sigterm_saves_and_the_continued_run_has_the_same_bits(
-    people: Path, start: Start, uninterrupted: Path, tmp_path: Path, at_step: int, workers: str
+    people: Path, start_here: Start, uninterrupted: Path, tmp_path: Path, at_step: int, workers: str
 ) -> None:
     """With workers the signal goes to them too, as a terminal and a cluster send it."""
     folder = tmp_path / "stopped"
@@ -156,35 +185,39 @@ def test_sigterm_saves_and_the_continued_run_has_the_same_bits(
     stopped = read_checkpoint(folder / "DEMO_epoch_Last.pth")
     assert at_step <= stopped["step"] < STEPS
     assert stopped["step"] % 6, "the run was to be stopped in the middle of an epoch"
-    result = start("stopped", "--resume", "auto")
+    result = start_here("stopped", "--resume", "auto")
     assert f"step {stopped['step']} of {STEPS}" in result.stdout
     assert_same(folder, uninterrupted)
 
 
 def test_a_killed_run_goes_on_from_its_last_epoch(
-    people: Path, start: Start, uninterrupted: Path, tmp_path: Path
+    people: Path, start_here: Start, uninterrupted: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "killed"
     status, _ = interrupt(people, folder, signal.SIGKILL, 9)
     assert status == -signal.SIGKILL
     assert read_checkpoint(folder / "DEMO_epoch_Last.pth")["step"] == 6
-    assert start("killed", "--resume", str(folder / "DEMO_epoch_Last.pth")).returncode == 0
+    assert start_here("killed", "--resume", str(folder / "DEMO_epoch_Last.pth")).returncode == 0
     assert_same(folder, uninterrupted)
 
 
-def test_a_kill_while_writing_leaves_the_snapshot_before(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_kill_while_writing_leaves_the_snapshot_before(
+    start: Start, start_here: Start, uninterrupted: Path, tmp_path: Path
+) -> None:
     result = start("half", DIE_WRITING_STEP=str(STEPS))
     assert result.returncode == -signal.SIGKILL
     folder = tmp_path / "half"
     (partial,) = folder.glob(".partial-*")  # it was to die while writing
     os.utime(partial, (0, 0))  # what was touched within the hour may be another program's
     assert read_checkpoint(folder / "DEMO_epoch_Last.pth")["step"] == 6
-    assert start("half", "--resume", "auto").returncode == 0
+    assert start_here("half", "--resume", "auto").returncode == 0
     assert_same(folder, uninterrupted)
     assert not list(folder.glob(".partial-*"))
 
 
-def test_a_run_moves_between_a_gpu_and_a_cpu(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_run_moves_between_a_gpu_and_a_cpu(
+    start: Start, start_here: Start, uninterrupted: Path, tmp_path: Path
+) -> None:
     """The memory of a GPU's weights and momentum is ordered otherwise: channels last."""
     assert start("moved", DIE_WRITING_STEP=str(STEPS)).returncode
     path = tmp_path / "moved" / "DEMO_epoch_Last.pth"
@@ -193,7 +226,7 @@ def test_a_run_moves_between_a_gpu_and_a_cpu(start: Start, uninterrupted: Path, 
         if state["momentum_buffer"].ndim == 4:
             state["momentum_buffer"] = state["momentum_buffer"].contiguous(memory_format=torch.channels_last)
     torch.save(content, path)
-    assert start("moved", "--resume", "auto").returncode == 0
+    assert start_here("moved", "--resume", "auto").returncode == 0
     assert_same(tmp_path / "moved", uninterrupted)
 
 
@@ -206,13 +239,14 @@ def test_an_error_ends_the_run_and_its_workers(start: Start) -> None:
     )
 
 
-def test_an_epoch_outlives_an_error_in_its_validation(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
-    assert start("failed", FAIL_IN_VALIDATION="1").returncode == 2
+def test_an_epoch_outlives_an_error_in_its_validation(start_here: Start, uninterrupted: Path, tmp_path: Path) -> None:
+    assert start_here("failed", FAIL_IN_VALIDATION="1").returncode == 2
     assert read_checkpoint(tmp_path / "failed" / "DEMO_epoch_Last.pth")["step"] == 6
-    assert start("failed", "--resume", "auto").returncode == 0
+    assert start_here("failed", "--resume", "auto").returncode == 0
     assert_same(tmp_path / "failed", uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_restart_leaves_an_earlier_run_alone(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
     """Without --resume a run is a new one, also when it crashes before its first snapshot."""
     folder = tmp_path / "new"
@@ -227,33 +261,33 @@ def test_a_restart_leaves_an_earlier_run_alone(start: Start, uninterrupted: Path
     assert (folder / "run_1" / "DEMO_epoch_Last.pth").read_bytes() == old
 
 
-def test_two_processes_train_what_one_trains_with_the_same_images_a_step(start: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains_with_the_same_images_a_step(
+    start_here: Start, in_two_processes: Path, tmp_path: Path
+) -> None:
     """One process that accumulates two batches computes what two processes with one each do, dropout and mixup
     included. BatchNorm takes its statistics per batch in both: synchronised statistics need GPUs."""
-    one = start("one", "--batch-size", "2", "--accumulate", "2")
-    two = start("two", "--batch-size", "2", processes=2)
+    one = start_here("one", "--batch-size", "2", "--accumulate", "2")
     assert one.returncode == 0, one.stderr
-    assert two.returncode == 0, two.stderr
-    a, b = last_weights(tmp_path / "one"), last_weights(tmp_path / "two")
+    a, b = last_weights(tmp_path / "one"), last_weights(in_two_processes)
     for name in a:
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-6)
     # The same images in the same steps: also the logged losses agree.
-    losses = [[line["loss"] for line in log_lines(tmp_path / run, "epoch")] for run in ("one", "two")]
+    losses = [[line["loss"] for line in log_lines(run, "epoch")] for run in (tmp_path / "one", in_two_processes)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_torchrun_restarts_from_the_last_snapshot(start: Start, tmp_path: Path) -> None:
-    options = ("--batch-size", "2")
-    assert start("calm", *options, processes=2).returncode == 0
-    result = start("restarted", *options, processes=2, restarts=1, DIE_AT_STEP="9")
+@pytest.mark.slow
+def test_torchrun_restarts_from_the_last_snapshot(start: Start, in_two_processes: Path, tmp_path: Path) -> None:
+    result = start("restarted", "--batch-size", "2", processes=2, restarts=1, DIE_AT_STEP="9")
     assert result.returncode == 0, result.stderr
     assert f"step 6 of {STEPS}" in result.stdout
-    assert_same(tmp_path / "restarted", tmp_path / "calm")
+    assert_same(tmp_path / "restarted", in_two_processes)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(start: Start, tmp_path: Path) -> None:
-    result = start("broken", BREAK_AT_STEP="8")
+def test_a_loss_that_is_not_finite_stops_the_run(start_here: Start, tmp_path: Path) -> None:
+    result = start_here("broken", BREAK_AT_STEP="8")
     assert result.returncode == 2
     assert "at step 8 of 12" in result.stderr
     assert "final_ce = nan" in result.stderr
@@ -264,29 +298,29 @@ def test_a_loss_that_is_not_finite_stops_the_run(start: Start, tmp_path: Path) -
     assert all(torch.isfinite(tensor).all() for tensor in last["model"].values())
 
 
-def test_weights_that_are_not_finite_are_not_saved(start: Start, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_not_saved(start_here: Start, tmp_path: Path) -> None:
     """A last step can leave a finite loss and broken weights."""
-    result = start("exploded", "--learning-rate", "1e40", "--epochs", "1", "--batch-size", "24")
+    result = start_here("exploded", "--learning-rate", "1e40", "--epochs", "1", "--batch-size", "24")
     assert result.returncode == 2
     assert "the weights are not finite" in result.stderr
     assert not (tmp_path / "exploded" / "DEMO_epoch_Last.pth").exists()
 
 
-def test_resume_refuses_what_it_cannot_continue(start: Start, uninterrupted: Path) -> None:
+def test_resume_refuses_what_it_cannot_continue(start_here: Start, uninterrupted: Path) -> None:
     last, best = str(uninterrupted / "DEMO_epoch_Last.pth"), str(uninterrupted / "DEMO_epoch_Best.pth")
-    result = start("other", "--resume", last, "--batch-size", "3")
+    result = start_here("other", "--resume", last, "--batch-size", "3")
     assert (result.returncode, result.stdout) == (2, "")
     assert "the interrupted run had 4 images per step, this one 3" in result.stderr
-    assert "cannot be resumed" in start("other", "--resume", best).stderr
-    assert "had --input-size 65,65" in start("other", "--resume", last, "--input-size", "65,81").stderr
-    assert "done 12 steps, and 1 epochs are only 6" in start("other", "--resume", last, "--epochs", "1").stderr
+    assert "cannot be resumed" in start_here("other", "--resume", best).stderr
+    assert "had --input-size 65,65" in start_here("other", "--resume", last, "--input-size", "65,81").stderr
+    assert "done 12 steps, and 1 epochs are only 6" in start_here("other", "--resume", last, "--epochs", "1").stderr
 
 
-def test_resume_refuses_other_classes(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+def test_resume_refuses_other_classes(start_here: Start, uninterrupted: Path, tmp_path: Path) -> None:
     content = torch.load(uninterrupted / "DEMO_epoch_Last.pth", weights_only=True)
     content["description"]["classes"][1:3] = content["description"]["classes"][2:0:-1]
     torch.save(content, tmp_path / "other.pth")
-    result = start("other", "--resume", str(tmp_path / "other.pth"))
+    result = start_here("other", "--resume", str(tmp_path / "other.pth"))
     assert (result.returncode, result.stdout) == (2, "")
     assert "was trained on demo, whose classes are not those of demo (for example 'Hair' instead of 'Hat')" in (
         result.stderr
@@ -307,8 +341,8 @@ def test_restore_from_takes_over_a_parser_of_other_classes(
     assert "do not fill one step of 25" in error
 
 
-def test_a_finished_run_has_nothing_left_to_do(start: Start, uninterrupted: Path) -> None:
-    result = start("again", "--resume", str(uninterrupted / "DEMO_epoch_Last.pth"))
+def test_a_finished_run_has_nothing_left_to_do(start_here: Start, uninterrupted: Path) -> None:
+    result = start_here("again", "--resume", str(uninterrupted / "DEMO_epoch_Last.pth"))
     assert result.returncode == 0
     assert "step 12 of 12" in result.stdout
 

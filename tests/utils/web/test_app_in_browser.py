@@ -18,6 +18,8 @@ from utils.checkpoint.snapshots import snapshot_content, write_snapshot
 from utils.inference import HumanParser
 from utils.inference.people import parsed_boxes
 
+pytestmark = pytest.mark.slow
+
 LIP = BUILT_IN["lip"]
 
 
@@ -140,7 +142,7 @@ def test_downloads_and_scales(visit: Visit, anna: Path, parser: HumanParser) -> 
     visit.click(f'#legend button[data-index="{hidden}"]')
     cutout = np.asarray(Image.open(visit.download("cutout", "anna-cutout.png")))
     kept = (classes != 0) & (classes != hidden)
-    assert np.array_equal(cutout[..., 3], 255 * kept)
+    assert np.array_equal(cutout[..., 3] >= 128, kept)
     assert np.array_equal(cutout[kept][:, :3], drawn()[kept])
     assert Image.open(visit.download("overlay", "anna-overlay.jpg")).format == "JPEG"
     (visit.downloads / "anna-mask.png").unlink()
@@ -209,5 +211,5 @@ def test_people_are_found_where_asked_and_switched_on_and_off(
         assert np.array_equal(visit.painted(), colours(parser, expected.classes, present[:1]) * second[..., None])
         assert visit.requests() == []
         cutout = np.asarray(Image.open(visit.download("cutout", "crowd-cutout.png")))
-        assert np.array_equal(cutout[..., 3] == 255, second & (expected.classes == present[0]))
+        assert np.array_equal(cutout[..., 3] >= 128, second & (expected.classes == present[0]))
         assert visit.errors() == []

@@ -98,6 +98,7 @@ def test_calls_past_the_queue_are_refused(visitor: Visitor, network: Network, pa
     assert len(network.calls) == calls
 
 
+@pytest.mark.slow
 def test_two_hundred_at_once_meet_one_bounded_queue_and_the_page_answers(address: str, network: Network) -> None:
     visitors = [Visitor(address) for _ in range(200)]
     upload, number = put(visitors[0]), visitors[0].functions()["parse_upload"]
@@ -220,6 +221,7 @@ def test_one_request_uploads_no_more_than_one_file_may_have(visitor: Visitor) ->
 # The end
 
 
+@pytest.mark.slow
 def test_the_program_ends_while_the_network_works(tmp_path: Path) -> None:
     with served(tmp_path / "any.pth", tmp_path, script=("-m", "tests.support.app_busy")) as address:
         visitor = Visitor(address)
