@@ -3,6 +3,7 @@
 `utils.inference.crop_parser.CropParser` does everything else: normalisation, test-time augmentation, class maps.
 """
 
+import functools
 import os
 import warnings
 from collections.abc import Mapping
@@ -99,7 +100,7 @@ class OpenVinoEngine:
             import openvino
         except ImportError as error:
             raise CheckpointError("the engine openvino is not installed: pip install openvino") from error
-        core = openvino.Core()
+        core = _openvino_core()
         if amp == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError("this processor does not compute in bf16, which would gain nothing here: leave amp off")
         self.device = torch.device("cpu")
@@ -119,6 +120,18 @@ class OpenVinoEngine:
         """Map normalised images (N, 3, H, W) float32 to logits (N, K, ~H/4, ~W/4) float32."""
         # A request of its own, since those of several threads must not share one.
         return torch.from_numpy(self._compiled.infer_new_request({0: images.contiguous().numpy()})[0])
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """Return the one `openvino.Core` of this process.
+
+    Each gives the thread that first compiles with it a stack for signal handlers and, when it goes, the one before it,
+    which may be that of another that is gone: the next signal (Ctrl-C, the end of a child) would crash the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class _Logits(nn.Module):

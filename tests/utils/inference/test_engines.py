@@ -1,6 +1,7 @@
 """Engines: each agrees with PyTorch, at any size, with scales and mirror; and what they refuse."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from utils.inference.crop_parser import CropParser
 from utils.inference.engines import Engine, OnnxEngine, OpenVinoEngine, TorchEngine
 from utils.inference.loading import load_engine
 
+ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 MULTI_SCALE = (0.75, 1.0, 1.25)
 
@@ -84,6 +86,21 @@ def test_deterministic_openvino_has_the_same_bits_whatever_the_batch(tiny_file: 
         parser = CropParser(engine, deterministic=True, cores=cores)
         results.append(torch.cat([parser.logits(part) for part in images.split(size)]))
     assert torch.equal(*results)
+
+
+def test_signals_are_survived_where_openvinos_engines_have_come_and_gone() -> None:
+    """OpenVINO gives the thread a stack for signal handlers, and took it away while another engine had it noted."""
+    pytest.importorskip("openvino", reason='pip install -e ".[openvino]"')
+    program = (
+        "import gc, os, signal; from tests.support.tiny_parser import tiny_network\n"
+        "from utils.inference.engines import OpenVinoEngine\n"
+        "first = OpenVinoEngine(tiny_network(), cores=1); second = OpenVinoEngine(tiny_network(), cores=1)\n"
+        "del first; gc.collect(); del second; gc.collect()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('still here'))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "still here\n"), ended.stderr
 
 
 def test_a_parser_may_have_any_engine(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
