@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train CSENet. Nothing here needs editing: settings come as environment variables, anything else as options of train.py.
 #
-#   ./run.sh --demo                                   a parser from nothing in five minutes, on drawn people
+#   ./run.sh --demo                                   a parser from nothing in some minutes, on drawn people
 #   DATA_DIR=/data/LIP ./run.sh                       the published training, on all GPUs of this machine
 #   DATA_DIR=/data/LIP GPUS=2 ./run.sh --amp off      two GPUs, and an option for train.py
 #   DATA_DIR=/data/LIP NNODES=2 NODE_RANK=0 RENDEZVOUS=host0:29500 ./run.sh       one of two machines

@@ -26,7 +26,8 @@ OPENCV_PIXELS = 2**30
 
 # What cannot be decoded is said here, once and with the file's name, of which the decoders' own lines know nothing.
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    _set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, or 5
+    _set_log_level(0)  # silent
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning, r"PIL\.")
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def options_in_help(name: str) -> set[str]:
         patch.setattr(sys, "path", [str((ROOT / name).parent), *sys.path])
         patch.setattr("argparse.ArgumentParser._print_message", lambda _, message, *__: said.append(message))
         patch.setattr(os, "_exit", exit_of_this_process())
+        patch.setattr(signal, "signal", lambda *_: None)  # scripts that start choose what Ctrl-C does
         patch.delitem(sys.modules, name, raising=False)
         with contextlib.suppress(SystemExit):
             if name in MODULES:
