@@ -4,7 +4,7 @@
 #
 #   ./run_tests.sh                          everything
 #   ./run_tests.sh tests/utils -x           style checks, then pytest with these arguments
-#   ./run_tests.sh --oldest [...]           the tests alone, with the oldest supported releases, in .venv-oldest
+#   ./run_tests.sh --oldest [...]           the quick tests alone, with the oldest supported releases, in .venv-oldest
 #   PIP_CONSTRAINT=constraints.txt ./run_tests.sh       with the releases that are known to pass
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,8 +13,8 @@ source utils/launch/environment.sh
 usage_if_asked "$0" "$@"
 if [[ "${1:-}" == --oldest ]]; then
     shift
-    prepare_oldest_environment dev
-    selected=(-m "not newest_only")
+    prepare_oldest_environment dev video
+    selected=(-m "not newest_only and not slow")
 else
     prepare_environment all
     "$python" -m ruff check .

@@ -1,6 +1,7 @@
 """CropParser on the CPU: how crops and cores are matched, and what PyTorch is left with."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -29,9 +30,12 @@ class CountingEngine:
 
 
 @pytest.fixture(autouse=True)
-def three_threads() -> None:
-    """Let PyTorch have three threads here, whatever the machine has."""
+def _three_threads() -> Iterator[None]:
+    """Let PyTorch have three threads here, whatever the machine has; other tests compute with as many as before."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(threads)
 
 
 def threads_of_a_new_thread() -> int:

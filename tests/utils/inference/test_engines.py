@@ -137,6 +137,7 @@ def test_other_engines_are_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(ValueError, match="openvino computes on the CPU alone, not on cuda; leave the device out"):
         load_engine("a.pth", "cuda", engine="openvino")
+    pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
     with pytest.raises(CheckpointError, match=r"'a\.onnx' is not a file"):
         load_engine("a.onnx")  # and so on the CPU, where there is a GPU, too
 

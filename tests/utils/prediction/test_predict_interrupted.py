@@ -48,7 +48,7 @@ def test_an_interrupted_run_continues(
         assert error.endswith("Interrupted. Finished results are kept; the same command continues from here.\n")
         assert "Traceback" not in error
     finished = written(tmp_path / "out/json")
-    assert 2 <= len([name for name in finished if not name.startswith(".")]) < 12
+    assert 1 <= len([name for name in finished if not name.startswith(".")]) < 12
     assert run(*arguments) == 0
     assert "had been done before" in capsys.readouterr().out
     for number in range(12):
