@@ -34,8 +34,8 @@ class Engine(Protocol):
 class TorchEngine:
     """A PyTorch network. On a CPU it computes with as many threads as PyTorch has in the thread that calls it.
 
-    They share the images of a batch: two images at once, on half of the cores each, take less time than one after the
-    other on all of them.
+    They share the images of a batch: two images at once, on half of the cores each, take less time than both in one
+    pass on all of them.
 
     The engine keeps a copy of its own, in which BatchNorm is folded into the convolutions, with the channels last where
     that is faster. Its logits are within 1e-3 of the network's.
