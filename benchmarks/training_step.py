@@ -18,6 +18,7 @@ import resource
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ from tests.golden.recorded import label_maps, load, published_weights, random_im
 from utils.checkpoint import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.losses import CSENetLoss
+from utils.training.memory import lean_forward
 from utils.training.state import fastest_layout
 
 GB = 1e9
@@ -96,9 +98,10 @@ def training_step(name: str, options: argparse.Namespace) -> Callable[[], Tensor
     network = CSENet(options.classes, options.size) if ours else yardstick(options.classes)
     network.train().to(device).to(memory_format=layout)
     criterion = CSENetLoss(options.classes)
+    lean = ours and device.type == "cpu"
 
     def loss() -> Tensor:
-        with autocast(device, amp):
+        with autocast(device, amp), lean_forward(network) if lean else nullcontext():
             out = network(images)
         if ours:
             return criterion(out, labels)[0]

@@ -5,10 +5,9 @@
 with q the branch's features and the argmax 0 (no edge) or 1 (edge), through which no gradient flows.
 """
 
-import torch
 from torch import Tensor, nn
 
-from modules.layers import classifier, conv_bn_act
+from modules.layers import classifier, conv_bn_act, joined_conv_bn_act
 
 
 class EdgeBranch(nn.Module):
@@ -28,7 +27,7 @@ class EdgeBranch(nn.Module):
     def forward(self, x: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (N, C, H, W) and C2 (`detail`, same height and width) to the sharpened map (N, C, H, W) and the
         edge logits (N, 2, H, W): channel 0 no edge, channel 1 edge."""
-        features = self.combine(torch.cat([x, self.detail(detail)], dim=1))
+        features = joined_conv_bn_act(self.combine, x, self.detail(detail))
         logits = self.classifier(features)
         is_edge = logits.argmax(dim=1, keepdim=True).to(features.dtype)
-        return self.merge(torch.cat([x, features * (1 + is_edge)], dim=1)), logits
+        return joined_conv_bn_act(self.merge, x, features * (1 + is_edge)), logits

@@ -6,12 +6,11 @@ both maps with spatial compensation), and a 3 x 3 convolution that sees the proj
 
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.channel_enhancement import ChannelEnhancement
-from modules.layers import conv_bn_act
+from modules.layers import conv_bn_act, joined_conv_bn_act
 from modules.resized_convolution import conv3x3_of_resized
 from modules.spatial_enhancement import SpatialCompensation, flow_head, warp
 
@@ -41,7 +40,7 @@ class EnhancementStage(nn.Module):
         low, high = self.channel_enhancement(detail, self.high_project(high))
         reduced = self.high_reduce(high), self.low_reduce(low)
         low, high = warp(low, _flow(self.low_flow, *reduced)), warp(high, _flow(self.high_flow, *reduced))
-        return self.merge(torch.cat([self.compensation(low, high), detail], dim=1))
+        return joined_conv_bn_act(self.merge, self.compensation(low, high), detail)
 
 
 def _flow(head: nn.Sequential, high: Tensor, low: Tensor) -> Tensor:

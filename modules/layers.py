@@ -22,6 +22,19 @@ def conv_bn_act_1d(in_channels: int, out_channels: int, kernel_size: int) -> nn.
     return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm1d(out_channels), act=leaky_relu()))
 
 
+def joined_conv_bn_act(layers: nn.Sequential, *maps: Tensor) -> Tensor:
+    """Return layers(torch.cat(maps, dim=1)), of layers that `conv_bn_act` made, without joining the maps.
+
+    Each meets its part of the weights and the results are added: no joined map is made, and kept for the backward pass.
+    """
+    conv = cast(nn.Conv2d, layers[0])
+    weights = conv.weight.split([x.shape[1] for x in maps], dim=1)
+    out = F.conv2d(maps[0], weights[0], conv.bias, padding=conv.padding)
+    for x, weight in zip(maps[1:], weights[1:], strict=True):
+        out = out + F.conv2d(x, weight, padding=conv.padding)
+    return cast(Tensor, layers[1:](out))
+
+
 def classifier(in_channels: int, num_classes: int) -> nn.Sequential:
     """Return Dropout2d -> 1 x 1 convolution with bias: the last step of every head."""
     conv = nn.Conv2d(in_channels, num_classes, 1)

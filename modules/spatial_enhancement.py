@@ -26,8 +26,10 @@ class SpatialCompensation(nn.Module):
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Merge two maps (N, C, H, W) into one of the same shape."""
-        weight = torch.sigmoid(self.weight(self.dropout(self.difference(high - low))))
-        return high * (1 + weight) + low * (2 - weight)
+        difference = high - low
+        weight = torch.sigmoid(self.weight(self.dropout(self.difference(difference))))
+        # The sum above with its terms in another order: of the maps only the difference is kept for the backward pass.
+        return torch.add(high, low, alpha=2) + weight * difference
 
 
 def flow_head(channels: int) -> nn.Conv2d:

@@ -4,6 +4,8 @@ The deep stem, three 3 x 3 convolutions instead of one 7 x 7, is Inception's (Re
 layer keeps its resolution and dilates its convolutions instead, as DeepLab does (Chen et al., 2017).
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
@@ -34,10 +37,10 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, 4 planes, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return F.relu(out + shortcut, inplace=True)
+        return cast(Tensor, self.relu(out + shortcut))
 
 
 class ResNet(nn.Module):
@@ -57,6 +60,7 @@ class ResNet(nn.Module):
         self.bn2 = nn.BatchNorm2d(64)
         self.conv3 = _conv3x3(64, 128)
         self.bn3 = nn.BatchNorm2d(128)
+        self.relu = nn.ReLU(inplace=True)
         blocks = BLOCKS[depth]
         self.layer1 = _layer(128, 64, blocks[0])
         self.layer2 = _layer(256, 128, blocks[1], stride=2)
@@ -65,9 +69,9 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map images (N, 3, H, W) to C2 (256 channels, 1/4), C3 (512, 1/8), C4 (1024, 1/16), C5 (2048, 1/16)."""
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
-        x = F.relu(self.bn3(self.conv3(x)), inplace=True)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.relu(self.bn3(self.conv3(x)))
         c2 = self.layer1(_max_pool(x))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)

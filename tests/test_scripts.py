@@ -61,7 +61,8 @@ def test_the_backbone_is_looked_for_where_the_authors_say_and_then_among_the_sna
     shutil.copytree(ROOT / "utils" / "launch", tmp_path / "utils" / "launch")
     for name in ("run.sh", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "train.py").write_text("import sys; print(*sys.argv[1:])\n")
+    program = "import os, sys; print(*sys.argv[1:], os.environ['GLIBC_TUNABLES'])\n"
+    (tmp_path / "train.py").write_text(program)
     start = partial(run_script, str(tmp_path / "run.sh"), DATA_DIR=str(tmp_path / "data"), GPUS="1")
 
     without = start()
@@ -75,6 +76,8 @@ def test_the_backbone_is_looked_for_where_the_authors_say_and_then_among_the_sna
         assert f"--restore-from {backbone}" in found.stdout
         assert found.stderr == ""
     assert start("--restore-from", "other.pth").stdout.count("--restore-from") == 1
+    assert "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0" in found.stdout
+    assert "glibc.malloc.check=1" in start(GLIBC_TUNABLES="glibc.malloc.check=1").stdout
 
 
 @pytest.mark.parametrize("name", ["run.sh", "run_evaluate.sh", "run_evaluate_multiScale.sh"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modules.layers import classifier, conv_bn_act, conv_bn_act_1d, leaky_relu, resize
+from modules.layers import classifier, conv_bn_act, conv_bn_act_1d, joined_conv_bn_act, leaky_relu, resize
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 7])
@@ -64,3 +64,12 @@ def test_classifier_in_training_is_dropout_and_convolution_without_a_copy_of_the
     gradients = torch.autograd.grad(actual, inputs, upstream)
     torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, upstream))
     assert [place for place, size in kept.items() if size >= x.nbytes] == [x.untyped_storage().data_ptr()]
+
+
+@pytest.mark.parametrize("has_bias", [False, True], ids=["BatchNorm", "BatchNorm folded"])
+def test_maps_need_not_be_joined_to_be_convolved_together(has_bias: bool) -> None:
+    layers = conv_bn_act(9, 4, 3).double().eval()
+    if has_bias:
+        layers[0].bias = nn.Parameter(torch.randn(4, dtype=torch.float64))
+    maps = [torch.randn(2, channels, 6, 7, dtype=torch.float64) for channels in (2, 3, 4)]
+    torch.testing.assert_close(joined_conv_bn_act(layers, *maps), layers(torch.cat(maps, dim=1)))

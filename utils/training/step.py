@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dataset.normalise import normalise
 from utils.device import AMP_DTYPES
+from utils.training.memory import lean_forward
 from utils.training.state import TrainingState
 
 MIXUP_PROBABILITY, MIXUP_SHARE = 0.3, 0.3
@@ -54,7 +55,12 @@ def _batch_loss(state: TrainingState, batch: dict[str, Tensor], batch_number: in
         images = (1 - MIXUP_SHARE) * images + MIXUP_SHARE * images[order]
     images = images.contiguous(memory_format=state.layout)
     dtype = AMP_DTYPES[config.amp]
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+    # GPUs have the memory, and compiled networks decide themselves what to keep.
+    lean = device.type == "cpu" and not config.compile
+    with (
+        torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
+        lean_forward(state.network) if lean else contextlib.nullcontext(),
+    ):
         out = state.network(images)
     total, terms = state.criterion(out, labels)
     if order is not None:
