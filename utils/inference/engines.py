@@ -5,6 +5,7 @@
 
 import functools
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,10 +97,7 @@ class OpenVinoEngine:
     def __init__(
         self, network: nn.Module | str | os.PathLike[str], *, cores: int, amp: str = "off", deterministic: bool = False
     ) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise CheckpointError("the engine openvino is not installed: pip install openvino") from error
+        openvino = _import_openvino()
         core = _openvino_core()
         if amp == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError("this processor does not compute in bf16, which would gain nothing here: leave amp off")
@@ -122,6 +120,17 @@ class OpenVinoEngine:
         return torch.from_numpy(self._compiled.infer_new_request({0: images.contiguous().numpy()})[0])
 
 
+def _import_openvino() -> Any:
+    # Where it finds this package, it reports to Google Analytics that it was imported and what it converted, from a
+    # fork of the process. Nobody who parses a photograph was asked.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ImportError as error:
+        raise CheckpointError("the engine openvino is not installed: pip install openvino") from error
+    return openvino
+
+
 @functools.cache
 def _openvino_core() -> Any:
     """Return the one `openvino.Core` of this process.
@@ -129,9 +138,7 @@ def _openvino_core() -> Any:
     Each gives the thread that first compiles with it a stack for signal handlers and, when it goes, the one before it,
     which may be that of another that is gone: the next signal (Ctrl-C, the end of a child) would crash the process.
     """
-    import openvino
-
-    return openvino.Core()
+    return _import_openvino().Core()
 
 
 class _Logits(nn.Module):
@@ -230,6 +237,7 @@ def open_session(path: str | os.PathLike[str], *, threads: int = 0) -> Any:
             f"'{os.fspath(path)}': ONNX files need onnxruntime; install it with: pip install onnxruntime"
         ) from error
     _check_file(path)
+    onnxruntime.disable_telemetry_events()  # which it has on Windows
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # its warnings are about graph details that nobody here can change

@@ -33,11 +33,13 @@ def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"])
-def test_every_signal_of_a_scheduler_asks(name: str) -> None:
+def test_every_signal_of_a_scheduler_asks(name: str, request: pytest.FixtureRequest) -> None:
     """And after it SIGTERM, or the same again, does not yet end the process."""
     number = getattr(signal, name, None)
     if number is None:
         pytest.skip(f"there is no {name} here")
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup SIGHUP is ignored, which a run respects
+    request.addfinalizer(lambda: signal.signal(number, before))
     with StopRequest() as stop:
         os.kill(os.getpid(), number)
         assert stop.exit_status == 128 + number
