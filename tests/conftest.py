@@ -3,6 +3,7 @@
 Shared networks are in eval mode and must stay as they are; a test that trains one takes a copy.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,14 +52,6 @@ def network_for(network: CSENet) -> Build:
     return build
 
 
-@pytest.fixture(scope="session")
-def small_network(published_state: dict[str, Tensor]) -> CSENet:
-    """The same with the smaller backbone of depth 50; in eval mode, not to be changed."""
-    deeper = tuple(f"layer3.{block}." for block in range(6, 23))
-    state = {name: tensor for name, tensor in published_state.items() if not name.startswith(deeper)}
-    return load_weights(empty_network(depth=50), state)
-
-
 @pytest.fixture(scope="module")
 def parser() -> HumanParser:
     return tiny_parser()
@@ -79,3 +72,10 @@ def short_network(published_state: dict[str, Tensor]) -> CSENet:
         later = tuple(f"layer{stage}.{block}." for stage in (1, 2, 3, 4) for block in range(1, 23))
         state = {name: tensor for name, tensor in published_state.items() if not name.startswith(later)}
         return load_weights(empty_network(depth=building.SHORT), state)
+
+
+@pytest.fixture(scope="module")
+def short_backbones() -> Iterator[None]:
+    """Networks as short as `short_network` can be built and loaded."""
+    with building.short_backbone():
+        yield

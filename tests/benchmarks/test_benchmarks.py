@@ -13,6 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
+
+from benchmarks import training_step
+from benchmarks.harness import yardstick
+from networks import CSENet
+from tests.support.building import SHORT
 
 pytestmark = [pytest.mark.newest_only, pytest.mark.slow]
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -27,15 +33,47 @@ def run(script: str, *options: str) -> str:
     return printed.getvalue()
 
 
+class QuickYardstick(nn.Module):
+    """Stands in for the yardstick, which takes seconds to build and to run."""
+
+    def __init__(self, num_classes: int = 20) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 64, 7, padding=3), nn.Conv2d(64, num_classes, 3, padding=1))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return dict.fromkeys(("out", "aux"), self.layers(images))
+
+
+@pytest.fixture
+def _short_backbone(short_backbones: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what runs in this process have networks that take no seconds to build."""
+    for name in ("training_step", "scaling"):
+        monkeypatch.setattr(f"benchmarks.{name}.CSENet", lambda *sizes, **_: CSENet(*sizes, depth=SHORT))
+
+
+@pytest.fixture
+def _quick_yardstick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("inference_speed", "single_picture", "training_step"):
+        monkeypatch.setattr(f"benchmarks.{name}.yardstick", QuickYardstick)
+
+
+def test_the_yardstick_is_torchvisions_network() -> None:
+    network = yardstick(7).eval()
+    assert type(network).__name__ == "DeepLabV3"
+    with torch.inference_mode():
+        out = network(torch.randn(1, 3, 33, 33))
+    assert {key: value.shape for key, value in out.items()} == dict.fromkeys(("out", "aux"), (1, 7, 33, 33))
+
+
 def test_the_network_has_the_published_size() -> None:
-    command = [sys.executable, str(BENCHMARKS / "model_size.py")]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = run("model_size.py")
     (total,) = re.findall(r"^all +([\d.]+) +([\d.]+)$", printed, re.MULTILINE)
     assert total[0] == "102.88"
     assert round(float(total[1])) == 336
     assert "one 473 x 473 image" in printed
 
 
+@pytest.mark.usefixtures("_quick_yardstick")
 def test_engines_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None:
     # In float32: processors that do not compute in bfloat16 emulate it, in minutes.
     file = tmp_path / "speed.json"
@@ -50,6 +88,7 @@ def test_engines_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None:
     assert "1 x 3 x 65 x 97, 20 classes, engines with amp off; 1 passes after 0; " in printed
 
 
+@pytest.mark.usefixtures("_quick_yardstick")
 def test_pictures_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None:
     file = tmp_path / "picture.json"
     options = ("--device", "cpu", "--size", "65,97", "--repeat", "1", "--warmup", "0", "--pictures", "1", "2")
@@ -60,11 +99,19 @@ def test_pictures_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None
     assert list(rows)[1:] == ["predict, 1 at once", "predict, 2 at once"]
 
 
-def test_a_training_step_is_checked_and_measured_beside_the_yardstick(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_quick_yardstick", "_short_backbone")
+def test_a_training_step_is_checked_and_measured_beside_the_yardstick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "step.json"
     options = ("--device", "cpu", "--size", "65,65", "--repeat", "1", "--warmup", "0", "--json", str(file))
+    checked: list[torch.device] = []  # the check itself is that of tests/golden/test_network.py
+    monkeypatch.setattr(training_step, "check_step", checked.append)
+    in_own_process = training_step.in_own_process
+    monkeypatch.setattr(training_step, "in_own_process", lambda name, o: in_own_process(name, o) if "C" in name else 1)
     printed = run("training_step.py", *options)
     written = json.loads(file.read_text())
+    assert checked == [torch.device("cpu")]
     assert written["peak_bytes"]["CSENet"] > 102.88e6 * 4 * 3, "weights, gradients and momentum"
     assert f"takes {written['ratio']['median']:.2f} (" in printed
     assert "2 x 3 x 65 x 65, 20 classes, amp off" in printed
@@ -77,6 +124,7 @@ def test_an_evaluation_is_checked_and_measured_beside_the_bare_network(tmp_path:
     assert f"takes {json.loads(file.read_text())['ratio']['median']:.2f} (" in printed
 
 
+@pytest.mark.usefixtures("_short_backbone")
 def test_scaling_is_measured_and_drawn(tmp_path: Path) -> None:
     tiny = ("--device", "cpu", "--size", "65,65", "--depth", "50", "--warmup", "0", "--repeat", "1")
     points = ("--batches", "1", "--sizes", "65", "--processes", "2")

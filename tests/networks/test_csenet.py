@@ -33,8 +33,8 @@ def test_has_the_published_number_of_parameters_and_tensors(network: CSENet) -> 
 
 @pytest.mark.parametrize("size", ODD_SIZES)
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_one_image_of_any_size_gives_six_outputs(size: tuple[int, int], training: bool, small_network: CSENet) -> None:
-    model = trainable_copy(small_network) if training else small_network
+def test_one_image_of_any_size_gives_six_outputs(size: tuple[int, int], training: bool, short_network: CSENet) -> None:
+    model = trainable_copy(short_network) if training else short_network
     with torch.no_grad():
         out = model(torch.randn(1, 3, *size))
     height, width = quarter(size[0]), quarter(size[1])
@@ -64,41 +64,42 @@ def test_bins_follow_the_training_size_and_not_the_image(network_for: Build) -> 
     assert out.final.shape == (1, 20, 17, 25)
 
 
-def test_images_of_a_batch_do_not_influence_each_other(small_network: CSENet) -> None:
+def test_images_of_a_batch_do_not_influence_each_other(short_network: CSENet) -> None:
     images = torch.randn(3, 3, 65, 98)
     with torch.no_grad():
-        together = small_network(images)
-        alone = [small_network(image[None]) for image in images]
+        together = short_network(images)
+        alone = [short_network(image[None]) for image in images]
     assert_close(together, CSENetOutput(*(torch.cat(parts) for parts in zip(*alone, strict=True))), 1e-4)
 
 
-def test_input_is_left_as_it_was(small_network: CSENet) -> None:
+def test_input_is_left_as_it_was(short_network: CSENet) -> None:
     images = torch.randn(1, 3, 65, 65)
     before = images.clone()
     with torch.no_grad():
-        small_network(images)
+        short_network(images)
     assert torch.equal(images, before)
 
 
-def test_float64_is_close_to_float32(small_network: CSENet) -> None:
+def test_float64_is_close_to_float32(short_network: CSENet) -> None:
     images = torch.randn(1, 3, 65, 98)
     with torch.no_grad():
-        expected = small_network(images)
-        out = trainable_copy(small_network).eval().double()(images.double())
+        expected = short_network(images)
+        out = trainable_copy(short_network).eval().double()(images.double())
     assert all(output.dtype == torch.float64 for output in out)
     assert_close(CSENetOutput(*(output.float() for output in out)), expected, 1e-4)
 
 
-def test_channels_last_is_equal(small_network: CSENet) -> None:
+def test_channels_last_is_equal(short_network: CSENet) -> None:
     images = torch.randn(2, 3, 65, 98)
-    model = trainable_copy(small_network).eval().to(memory_format=torch.channels_last)
+    model = trainable_copy(short_network).eval().to(memory_format=torch.channels_last)
     with torch.no_grad():
         out = model(images.to(memory_format=torch.channels_last))
-        assert_close(out, small_network(images), 1e-4)
+        assert_close(out, short_network(images), 1e-4)
 
 
-@pytest.mark.slow
-def test_bfloat16_autocast_is_close_and_samples_in_float32(network: CSENet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_autocast_is_close_and_samples_in_float32(
+    short_network: CSENet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = torch.randn(1, 3, 97, 97)
     sampled: list[tuple[torch.dtype, torch.dtype]] = []
     grid_sample = F.grid_sample
@@ -108,10 +109,10 @@ def test_bfloat16_autocast_is_close_and_samples_in_float32(network: CSENet, monk
         return grid_sample(features, grid, **options)
 
     with torch.no_grad():
-        expected = network(images)
+        expected = short_network(images)
         monkeypatch.setattr(F, "grid_sample", spy)
         with torch.autocast("cpu", torch.bfloat16):
-            out = network(images)
+            out = short_network(images)
     assert out.final.dtype == torch.bfloat16
     assert sampled == [(torch.float32, torch.float32)] * 9  # one in the alignment, two in each stage
     for name, half, full in zip(CSENetOutput._fields, out, expected, strict=True):
@@ -120,10 +121,9 @@ def test_bfloat16_autocast_is_close_and_samples_in_float32(network: CSENet, monk
     assert (out.final.argmax(1) == expected.final.argmax(1)).float().mean() > 0.9
 
 
-@pytest.mark.slow
-def test_every_parameter_gets_a_gradient_from_a_single_image(network: CSENet) -> None:
+def test_every_parameter_gets_a_gradient_from_a_single_image(short_network: CSENet) -> None:
     """Also under bfloat16 autocast, where the loss itself stays in float32."""
-    model = trainable_copy(network)
+    model = trainable_copy(short_network)
     labels = torch.zeros(1, 65, 98, dtype=torch.uint8)
     labels[:, 10:40, 20:70] = 3
     with torch.autocast("cpu", torch.bfloat16):

@@ -58,11 +58,12 @@ def test_a_header_whose_length_looks_like_a_web_page_is_none(tmp_path: Path) -> 
         assert read_checkpoint(tmp_path / "a.safetensors")["model"]["a"].shape == (2,)
 
 
+@pytest.mark.usefixtures("short_backbones")
 @pytest.mark.parametrize("rename", [dict, to_published], ids=["own names", "published names"])
 def test_weights_are_the_same_to_the_last_bit(
-    small_network: CSENet, tmp_path: Path, rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    short_network: CSENet, tmp_path: Path, rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 ) -> None:
-    path, expected = tmp_path / "w.safetensors", small_network.state_dict()
+    path, expected = tmp_path / "w.safetensors", short_network.state_dict()
     save_file({name: value.contiguous() for name, value in rename(expected).items()}, path)
     loaded = load_weights(empty_network(depth=50), path).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in expected.items())

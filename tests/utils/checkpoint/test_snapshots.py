@@ -11,22 +11,24 @@ import torch
 import hubconf
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
+from tests.support.building import SHORT
 from tests.support.weights import OTHER_NETWORKS, published
 from utils.checkpoint import CheckpointError, read_checkpoint
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 
 
-def test_a_snapshot_is_the_network_and_what_it_means(small_network: CSENet, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("short_backbones")
+def test_a_snapshot_is_the_network_and_what_it_means(short_network: CSENet, tmp_path: Path) -> None:
     path = tmp_path / "new" / "snapshot.pth"
-    write_snapshot(path, snapshot_content(small_network, BUILT_IN["cihp"], step=7, options={"epochs": 3}))
+    write_snapshot(path, snapshot_content(short_network, BUILT_IN["cihp"], step=7, options={"epochs": 3}))
     loaded = load_model(path)
     assert not loaded.model.training
-    assert (loaded.model.depth, loaded.model.input_size, loaded.model.num_classes) == (50, (97, 97), 20)
+    assert (loaded.model.depth, loaded.model.input_size, loaded.model.num_classes) == (SHORT, (97, 97), 20)
     assert loaded.description == BUILT_IN["cihp"]
     assert loaded.info["step"] == 7
     assert loaded.info["options"] == {"epochs": 3}
-    for name, tensor in small_network.state_dict().items():
+    for name, tensor in short_network.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], tensor), name
     assert os.listdir(path.parent) == ["snapshot.pth"]
 
@@ -45,8 +47,9 @@ def test_a_failed_write_leaves_the_file_before(tmp_path: Path, monkeypatch: pyte
     assert os.listdir(tmp_path) == ["snapshot.pth"]
 
 
-def test_old_files_without_step_counters_load_with_counters_at_zero(small_network: CSENet, tmp_path: Path) -> None:
-    state = {n: t for n, t in small_network.state_dict().items() if not n.endswith("num_batches_tracked")}
+@pytest.mark.usefixtures("short_backbones")
+def test_old_files_without_step_counters_load_with_counters_at_zero(short_network: CSENet, tmp_path: Path) -> None:
+    state = {n: t for n, t in short_network.state_dict().items() if not n.endswith("num_batches_tracked")}
 
     torch.save(to_published(state), tmp_path / "old.pth")
     model = load_model(tmp_path / "old.pth", input_size=(97, 97)).model
@@ -55,8 +58,8 @@ def test_old_files_without_step_counters_load_with_counters_at_zero(small_networ
     assert all(int(counter) == 0 for counter in counters)
 
 
-def test_a_backbone_alone_is_refused(small_network: CSENet, tmp_path: Path) -> None:
-    torch.save(small_network.backbone.state_dict(), tmp_path / "resnet.pth")
+def test_a_backbone_alone_is_refused(short_network: CSENet, tmp_path: Path) -> None:
+    torch.save(short_network.backbone.state_dict(), tmp_path / "resnet.pth")
     with pytest.raises(CheckpointError, match="holds a backbone alone; it can start a training"):
         load_model(tmp_path / "resnet.pth")
 

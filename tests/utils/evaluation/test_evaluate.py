@@ -1,4 +1,4 @@
-"""The two evaluation scripts, on drawn people and a small network with the recorded weights."""
+"""The two evaluation scripts, on drawn people and a short network with the recorded weights."""
 
 import json
 import re
@@ -32,6 +32,8 @@ from utils.evaluation.engine import evaluate as evaluate_crops
 from utils.evaluation.report import evaluation_report, format_report, validation_figures
 from utils.metrics import ConfusionMatrix
 
+pytestmark = pytest.mark.usefixtures("short_backbones")
+
 ROOT = Path(__file__).parents[3]
 IMAGES = 4
 
@@ -45,9 +47,11 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def snapshot(people: Path, small_network: CSENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def snapshot(people: Path, short_network: CSENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built for 65 x 65, which is faster."""
     path = tmp_path_factory.mktemp("weights") / "DEMO_epoch_Best.pth"
-    write_snapshot(path, snapshot_content(small_network, load_description(people)))
+    content = snapshot_content(short_network, load_description(people)) | {"input_size": [65, 65]}
+    write_snapshot(path, content)
     return path
 
 
@@ -213,7 +217,7 @@ def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, s
         "--device",
         "cpu",
     ]
-    command = [*torchrun, ROOT / "evaluate_multiscale.py", *options]
+    command = [*torchrun, ROOT / "tests" / "support" / "short.py", "evaluate_multiscale.py", *options]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("class  ") == 1, "one process prints the table"
@@ -224,12 +228,12 @@ def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, s
 
 
 def test_the_published_layout_gives_the_numbers_of_the_snapshot(
-    evaluate: Evaluate, small_network: CSENet, tmp_path: Path
+    evaluate: Evaluate, short_network: CSENet, tmp_path: Path
 ) -> None:
     """It carries no input size, which must be given, and no classes, which the dataset names."""
     path = tmp_path / "LIP_epoch_Best.pth"
-    torch.save({f"module.{name}": t for name, t in to_published(small_network.state_dict()).items()}, path)
-    published = evaluate("--input-size", "97,97", checkpoint=path)
+    torch.save({f"module.{name}": t for name, t in to_published(short_network.state_dict()).items()}, path)
+    published = evaluate("--input-size", "65,65", checkpoint=path)
     assert without_rate(published) == without_rate(evaluate())
     assert load_model(path).model.input_size == (473, 473)
 
@@ -251,12 +255,12 @@ def test_pictures_show_labels_and_predictions(evaluate: Evaluate, tmp_path: Path
 
 
 def test_mistakes_are_told_in_one_line(
-    people: Path, snapshot: Path, small_network: CSENet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    people: Path, snapshot: Path, short_network: CSENet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backbone = tmp_path / "backbone.pth"
-    torch.save(small_network.backbone.state_dict(), backbone)
+    torch.save(short_network.backbone.state_dict(), backbone)
     cihp = tmp_path / "cihp.pth"
-    write_snapshot(cihp, snapshot_content(small_network, BUILT_IN["cihp"]))
+    write_snapshot(cihp, snapshot_content(short_network, BUILT_IN["cihp"]))
     few = with_seven_classes(tmp_path / "parts", people)
     cases = {
         (people, tmp_path / "missing.pth"): "does not exist",

@@ -3,11 +3,10 @@
 Most tests export a tiny network; the real layers go through once, behind a backbone with one block a stage.
 """
 
+import copy
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
+import export as export_script
 import utils.export.export
 from dataset.descriptions import BUILT_IN
 from dataset.people import draw_person
 from networks import CSENet, CSENetOutput
-from tests.support.building import short_backbone
 from tests.support.tiny_parser import CROP, tiny_network
 from utils.checkpoint import CheckpointError
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
@@ -69,9 +68,19 @@ def crops(count: int, size: tuple[int, int]) -> Tensor:
     return torch.stack(people).permute(0, 3, 1, 2).contiguous()
 
 
+class SecondMap(nn.Module):
+    """Stands in for a stage: passes on the map so far."""
+
+    def forward(self, _: Tensor, high: Tensor) -> Tensor:
+        return high
+
+
 @pytest.mark.usefixtures("onnx")
 @pytest.mark.slow
 def test_the_whole_network_becomes_onnx_for_any_size(short_network: CSENet, tmp_path: Path) -> None:
+    """One of each of its parts: of the stages that differ in nothing but their maps' sizes, the first and the last."""
+    short_network = copy.copy(short_network)
+    short_network._modules = short_network._modules | {"stage2": SecondMap(), "stage3": SecondMap()}
     path = tmp_path / "new folder" / "short.onnx"
     comparisons = export(short_network, metadata(short_network), path, "onnx")
     assert {c.shape[0] for c in comparisons} == {1, 3}
@@ -151,14 +160,15 @@ def test_programs_need_nothing_of_this_project(tiny: Any, tmp_path: Path, result
 
 
 @pytest.mark.slow
-def test_the_command_line_writes_the_published_layout(network: CSENet, tmp_path: Path) -> None:
+def test_the_command_line_writes_the_published_layout(
+    network: CSENet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     snapshot, output = tmp_path / "snapshot.pth", tmp_path / "published.pth"
     write_snapshot(snapshot, snapshot_content(network, LIP))
-    options = ["--checkpoint", str(snapshot), "--format", "published", "--output", str(output)]
-    command = [sys.executable, "export.py", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "logits differ by at most 0.0e+00, classes agree on 100.000 %" in done.stdout
+    assert export_script.main(["--checkpoint", str(snapshot), "--format", "published", "--output", str(output)]) == 0
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    assert "logits differ by at most 0.0e+00, classes agree on 100.000 %" in printed.out
     state = torch.load(output, weights_only=True)
     assert len(state) == 1053
     assert all(name.startswith("module.") for name in state)
@@ -166,13 +176,7 @@ def test_the_command_line_writes_the_published_layout(network: CSENet, tmp_path:
     assert load_model(output, input_size=(97, 97)).model.num_classes == 20
 
 
-@pytest.fixture
-def _short_backbone() -> Iterator[None]:
-    with short_backbone():
-        yield
-
-
-@pytest.mark.usefixtures("_short_backbone")
+@pytest.mark.usefixtures("short_backbones")
 @pytest.mark.slow
 def test_a_safetensors_file_is_all_that_a_parser_needs(short_network: CSENet, tmp_path: Path) -> None:
     path = tmp_path / "parser.safetensors"
@@ -251,7 +255,7 @@ def test_rounding_may_decide_ties_of_the_edge_branch() -> None:
     assert compare_batch(model, lambda _: far, "", images, classes=False).difference == 0.5
 
 
-def test_small_networks_are_checked_at_sizes_they_accept() -> None:
+def test_short_networks_are_checked_at_sizes_they_accept() -> None:
     assert check_sizes((473, 473)) == [(65, 65), (473, 473), (354, 591)]
     assert check_sizes((40, 64)) == [(65, 65), (65, 65), (65, 81)]
 

@@ -310,15 +310,16 @@ def test_a_full_disk_ends_the_run(
     assert written(tmp_path / "out") == set()
 
 
-@pytest.mark.slow
-def test_the_command_with_a_real_checkpoint(small_network: CSENet, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("short_backbones")
+def test_the_command_with_a_real_checkpoint(short_network: CSENet, tmp_path: Path) -> None:
     """The published layout through the command line, and a snapshot, give what HumanParser gives."""
     save(tmp_path / "a.png", 5, (90, 70))
-    state = {f"module.{name}": tensor for name, tensor in to_published(small_network.state_dict()).items()}
+    state = {f"module.{name}": tensor for name, tensor in to_published(short_network.state_dict()).items()}
     checkpoint = tmp_path / "published.pth"
     torch.save(state, checkpoint)
-    command = [sys.executable, str(ROOT / "predict.py"), "--checkpoint", str(checkpoint), "--input", "a.png",
-               "--output", "out", "--input-size", "97,73", "--device", "cpu", "--scales", "1"]  # fmt: skip
+    options = ["--checkpoint", str(checkpoint), "--input", "a.png", "--output", "out", "--device", "cpu"]
+    script = str(ROOT / "tests" / "support" / "short.py")
+    command = [sys.executable, script, "predict.py", *options, "--scales", "1", "--input-size", "97,73"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=200)
     parser = HumanParser.from_checkpoint(checkpoint, "cpu", input_size=(97, 73))
     assert parser.class_names == LIP.class_names

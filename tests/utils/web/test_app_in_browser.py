@@ -1,4 +1,4 @@
-"""The web page of `app.py` in headless Chromium, with a small network."""
+"""The web page of `app.py` in headless Chromium, with a short network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from utils.checkpoint.snapshots import snapshot_content, write_snapshot
 from utils.inference import HumanParser
 from utils.inference.people import parsed_boxes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_backbones")]
 
 LIP = BUILT_IN["lip"]
 
@@ -30,16 +30,17 @@ def _installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(small_network: CSENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("app") / "small.pth"
-    write_snapshot(path, snapshot_content(small_network, LIP))
+def checkpoint(short_network: CSENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("app") / "short.pth"
+    write_snapshot(path, snapshot_content(short_network, LIP))
     return path
 
 
 @pytest.fixture(scope="module")
 def address(_installed: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     limits = ["--max-upload-mb", "0.5", "--max-picture-side", "500"]
-    with served(checkpoint, tmp_path_factory.mktemp("served"), ["--device", "cpu", *limits]) as result:
+    script = ("tests/support/short.py", "app.py")
+    with served(checkpoint, tmp_path_factory.mktemp("served"), ["--device", "cpu", *limits], script) as result:
         yield result
 
 
@@ -60,7 +61,7 @@ def visit(browser: Any, address: str, tmp_path: Path) -> Iterator[Visit]:
 
 
 @pytest.fixture(scope="module")
-def parser(checkpoint: Path) -> HumanParser:
+def parser(short_backbones: None, checkpoint: Path) -> HumanParser:
     return HumanParser.from_checkpoint(checkpoint, "cpu")
 
 
@@ -79,7 +80,7 @@ def colours(parser: HumanParser, classes: NDArray[np.uint8], shown: list[int]) -
 
 def test_page_says_what_is_loaded_and_parses_examples(visit: Visit) -> None:
     status = " ".join(visit.one("#status").text.split())
-    assert "small.pth" in status
+    assert "short.pth" in status
     assert "20 classes of lip" in status
     assert status.endswith("cpu")
     assert "Choose a picture" in visit.messages()
@@ -188,7 +189,7 @@ def test_people_are_found_where_asked_and_switched_on_and_off(
     present = [int(index) for index in np.unique(expected.classes) if index]
     both, second = np.isin(expected.people, [1, 2]), expected.people == 2
     options = ["--device", "cpu", "--people", "auto"]
-    with served(checkpoint, tmp_path, options, script=("-m", "tests.support.crowd")) as address:
+    with served(checkpoint, tmp_path, options, script=("tests/support/short.py", "tests/support/crowd.py")) as address:
         visit = Visit(browser, address, tmp_path / "downloads")
         visit.upload(tmp_path / "crowd.png")
         visit.wait_for_scene()
