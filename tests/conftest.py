@@ -21,6 +21,12 @@ from utils.checkpoint import load_weights
 from utils.inference import HumanParser
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Every test draws the same random numbers in every run, whatever ran before it."""

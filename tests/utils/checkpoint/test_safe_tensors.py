@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
-from tests.support.building import empty_network
+from tests.support.building import SHORT, empty_network
 from utils.checkpoint import CheckpointError, load_weights, read_checkpoint, to_published
 from utils.checkpoint.metadata import NetworkMetadata, metadata_entries
 from utils.checkpoint.safe_tensors import LARGEST_HEADER, safetensors_bytes
@@ -65,7 +65,7 @@ def test_weights_are_the_same_to_the_last_bit(
 ) -> None:
     path, expected = tmp_path / "w.safetensors", short_network.state_dict()
     save_file({name: value.contiguous() for name, value in rename(expected).items()}, path)
-    loaded = load_weights(empty_network(depth=50), path).state_dict()
+    loaded = load_weights(empty_network(depth=SHORT), path).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in expected.items())
     assert load_model(path).description is None
 
