@@ -28,6 +28,7 @@ from dataset.descriptions import load_description
 from tests.support.building import empty_network
 from tests.support.leaving import exit_of_this_process
 from tests.support.miniatures import MiniatureNetwork, make_miniatures
+from tests.support.modules import forget_module
 from tests.support.pages import PAGES, ROOT, Block, Command, commands, fenced_blocks, without_launcher
 from tests.support.weights import published, timm
 from utils.checkpoint.transfer import start_from
@@ -189,7 +190,7 @@ def run_arguments(arguments: list[str], patch: pytest.MonkeyPatch) -> int:
     patch.setattr(sys, "argv", [name, *options])
     try:
         if is_module:
-            patch.delitem(sys.modules, name, raising=False)  # of which runpy would warn
+            forget_module(patch, name)  # runpy would warn of it
             runpy.run_module(name, run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(str(ROOT / name), run_name="__main__")

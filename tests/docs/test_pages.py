@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.leaving import exit_of_this_process
+from tests.support.modules import forget_module
 from tests.support.pages import (
     PAGES,
     ROOT,
@@ -67,7 +68,8 @@ def options_in_help(name: str) -> set[str]:
         patch.setattr("argparse.ArgumentParser._print_message", lambda _, message, *__: said.append(message))
         patch.setattr(os, "_exit", exit_of_this_process())
         patch.setattr(signal, "signal", lambda *_: None)  # scripts that start choose what Ctrl-C does
-        patch.delitem(sys.modules, name, raising=False)
+        if name in MODULES:
+            forget_module(patch, name)
         with contextlib.suppress(SystemExit):
             if name in MODULES:
                 runpy.run_module(name, run_name="__main__", alter_sys=True)

@@ -66,27 +66,27 @@ def test_layouts_and_lower_precision_have_the_same_bits(layout: torch.memory_for
     assert_same_bits(*results)
 
 
-class Overwritten(nn.Module):
-    """BatchNorm whose result is changed by what is no module."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm, self.conv = nn.BatchNorm2d(3), nn.Conv2d(3, 1, 1)
+class Doubled(nn.Module):
+    """Overwrites its input, and is no activation."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.conv(self.norm(x).mul_(2)))
+        return x.mul_(2)
 
 
-def test_what_overwrites_a_normalised_map_is_not_forgotten() -> None:
-    network, x = Overwritten(), torch.randn(2, 3, 4, 4)
+@pytest.mark.parametrize(
+    "overwriting",
+    [[Doubled()], [Doubled(), nn.ReLU(inplace=True)]],
+    ids=["alone", "before an activation"],
+)
+def test_what_overwrites_a_normalised_map_is_not_forgotten(overwriting: list[nn.Module]) -> None:
+    conv = nn.Conv2d(3, 1, 1)
+    network, x = nn.Sequential(nn.BatchNorm2d(3), *overwriting, conv), torch.randn(2, 3, 4, 4)
     network(x).sum().backward()
-    weight = network.conv.weight
-    expected, weight.grad = weight.grad, None
+    expected, conv.weight.grad = cast(Tensor, conv.weight.grad), None
     with lean_forward(network):
         out = network(x)
     out.sum().backward()
-    assert weight.grad is not None
-    assert torch.equal(weight.grad, cast(Tensor, expected))
+    assert torch.equal(cast(Tensor, conv.weight.grad), expected)
 
 
 @pytest.mark.parametrize("lean", [False, True])
