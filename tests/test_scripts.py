@@ -67,6 +67,7 @@ def test_the_backbone_is_looked_for_where_the_authors_say_and_then_among_the_sna
 
     without = start()
     assert "--restore-from" not in without.stdout
+    assert "--resume auto" in without.stdout, "the same line goes on"
     for searched in (f"no resnet101-imagenet.pth in {tmp_path}/dataset or", f"{tmp_path}/snapshots", "random weights"):
         assert searched in without.stderr
     for folder in ("snapshots", "dataset"):  # the later one is preferred

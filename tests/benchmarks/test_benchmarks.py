@@ -99,13 +99,21 @@ def test_pictures_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None
     assert list(rows)[1:] == ["predict, 1 at once", "predict, 2 at once"]
 
 
+def test_steps_are_compared_with_the_published_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    training_step.check_step(torch.device("cpu"))
+    recorded = dict(training_step.load("train_97"))
+    monkeypatch.setattr(training_step, "load", lambda _: recorded | {"loss": recorded["loss"] * 1.001})
+    with pytest.raises(AssertionError, match="Mismatched elements"):
+        training_step.check_step(torch.device("cpu"))
+
+
 @pytest.mark.usefixtures("_quick_yardstick", "_short_backbone")
 def test_a_training_step_is_checked_and_measured_beside_the_yardstick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "step.json"
     options = ("--device", "cpu", "--size", "65,65", "--repeat", "1", "--warmup", "0", "--json", str(file))
-    checked: list[torch.device] = []  # the check itself is that of tests/golden/test_network.py
+    checked: list[torch.device] = []  # `check_step` has a test of its own: it needs the whole network
     monkeypatch.setattr(training_step, "check_step", checked.append)
     in_own_process = training_step.in_own_process
     monkeypatch.setattr(training_step, "in_own_process", lambda name, o: in_own_process(name, o) if "C" in name else 1)

@@ -255,7 +255,7 @@ def test_rounding_may_decide_ties_of_the_edge_branch() -> None:
     assert compare_batch(model, lambda _: far, "", images, classes=False).difference == 0.5
 
 
-def test_short_networks_are_checked_at_sizes_they_accept() -> None:
+def test_small_networks_are_checked_at_sizes_they_accept() -> None:
     assert check_sizes((473, 473)) == [(65, 65), (473, 473), (354, 591)]
     assert check_sizes((40, 64)) == [(65, 65), (65, 65), (65, 81)]
 

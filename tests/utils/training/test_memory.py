@@ -26,9 +26,8 @@ def gradients(network: nn.Module, loss: Callable[[], Tensor], context: AbstractC
     with context:
         value = loss()
     value.backward()
-    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None} | dict(
-        network.named_buffers()
-    )
+    found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    return found | dict(network.named_buffers())
 
 
 def assert_same_bits(found: Bits, expected: Bits) -> None:

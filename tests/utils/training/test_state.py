@@ -1,11 +1,12 @@
 """The state of a training, as snapshots hold it."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dataset.descriptions import BUILT_IN
 from dataset.sampling import TrainingBatches
@@ -47,6 +48,24 @@ def test_a_state_that_was_saved_and_loaded_takes_the_same_next_step(tmp_path: Pa
     assert losses[0] == losses[1]
     for name, tensor in state.model.state_dict().items():
         assert torch.equal(tensor, other.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_step_on_a_cpu_is_lean_unless_the_network_is_compiled(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiled network decides itself what it keeps for the backward pass."""
+    lean: list[nn.Module] = []
+
+    def note(network: nn.Module) -> AbstractContextManager[None]:
+        lean.append(network)
+        return nullcontext()
+
+    monkeypatch.setattr("utils.training.step.lean_forward", note)
+    monkeypatch.setattr(nn.Module, "compile", lambda _: None)
+    state = make_state(compile=compiled)
+    take_step(state, iter([batch(0)]))
+    assert lean == ([] if compiled else [state.network])
 
 
 def test_snapshots_keep_their_layout() -> None:

@@ -18,7 +18,7 @@ from utils.training.step import take_step
 
 pytestmark = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9),
-    reason="PyTorch 2.6 asks the driver of fake tensors, too",
+    reason="not tried with PyTorch before 2.9: 2.6 asks the driver about fake tensors, too",
 )
 
 K, SIDE = 5, 65
