@@ -10,12 +10,13 @@ where g, in 0..1 by channel, is computed from one learned value per class.
 """
 
 from collections import OrderedDict
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modules.layers import conv_bn_act, conv_bn_act_1d, leaky_relu
+from modules.layers import as_matrix, conv_bn_act, conv_bn_act_1d, leaky_relu, resize_matrix
 from modules.pooling import bin_means
 
 
@@ -63,12 +64,18 @@ class ClassDistributionGuidance(nn.Module):
         column_distribution, column_attention = self.columns(bin_means(x.mean(dim=2), self.column_bins))
         row_attention = _stretch(row_attention, x.shape[2])[:, :, :, None]
         column_attention = _stretch(column_attention, x.shape[3])[:, :, None, :]
-        balance = torch.sigmoid(self.balance(self.class_gate[None, :, None, None]))
+        balance = torch.sigmoid(self._balance())[:, None, None]
         guidance = (1 - balance) ** 2 * column_attention + balance**2 * row_attention
         merged = self.merge(torch.cat([x + x * guidance, guidance], dim=1))
         return merged, row_distribution, column_distribution
 
+    def _balance(self) -> Tensor:
+        """Return balance(class gate) as (C,); convolutions of a single pixel, the gate (1, K, 1, 1), are products."""
+        reduce, act, expand = self.balance
+        hidden = act(F.linear(self.class_gate, as_matrix(cast(Tensor, reduce.weight))))
+        return F.linear(hidden, as_matrix(cast(Tensor, expand.weight)))
+
 
 def _stretch(strip: Tensor, length: int) -> Tensor:
     """Resize a strip (N, C, L) to (N, C, length); equals the bilinear resize of it as a one-pixel-wide map."""
-    return F.interpolate(strip, size=length, mode="linear", align_corners=True)
+    return strip @ resize_matrix(strip.shape[2], length, like=strip).to(strip.dtype).T

@@ -53,15 +53,35 @@ class Classifier(nn.Sequential):
         if not self.training:
             return cast(Tensor, conv(x))
         kept = dropout(conv.weight.new_ones(x.shape[0], x.shape[1], 1, 1)).flatten(1)
-        weight = conv.weight.flatten(1) * kept[:, None]  # (N, classes, C)
+        weight = as_matrix(conv.weight) * kept[:, None]  # (N, classes, C)
         bias = cast(Tensor, conv.bias)
         return torch.baddbmm(bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """Return a 1 x 1 convolution's weight (out, in, 1, 1) as (out, in), so that its gradient gets the weight's strides.
+
+    DistributedDataParallel compares them, those of axes of length 1 as well, which depend on the layout.
+    """
+    is_channels_last = weight.stride(3) != 1
+    return weight.permute(0, 2, 3, 1).flatten(1) if is_channels_last else weight.flatten(1)
 
 
 def leaky_relu() -> nn.LeakyReLU:
     """Return the activation of everything outside the backbone; always fed by a layer that does not need
     its output again, so it may overwrite it."""
     return nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
+
+
+def resize_matrix(small: int, large: int, *, like: Tensor) -> Tensor:
+    """Return the matrix (large, small) by which `resize` multiplies along an axis, as float32 at least.
+
+    Row y holds the weights with which the small positions make the large position y: at most two, linear in the
+    distance. As a product the resize of a strip has an efficient gradient on GPUs, the same in every run.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    position = torch.arange(large, device=like.device, dtype=dtype)[:, None] * ((small - 1) / max(large - 1, 1))
+    return (1 - (position - torch.arange(small, device=like.device)).abs()).clamp(min=0)
 
 
 def resize(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modules.layers import resize
+from modules.layers import resize, resize_matrix
 
 
 def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
@@ -34,15 +34,9 @@ def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[i
 def _shifted_resize(small: int, large: int, *, like: Tensor) -> Tensor:
     """Return the matrix (large, 3 * small) that, for each of three taps, resizes and shifts along one axis.
 
-    Row y of the part of tap d holds the weights with which the small positions make the large position y + d - 1: at
-    most two, linear in the distance; none where that lies outside, in the convolution's padding.
+    Row y of the part of tap d holds the weights with which the small positions make the large position y + d - 1; none
+    where that lies outside, in the convolution's padding.
     """
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    column = torch.arange(small, device=like.device)
-    taps = []
-    for shift in (-1, 0, 1):
-        position = torch.arange(large, device=like.device)[:, None] + shift
-        inside = (position >= 0) & (position < large)
-        distance = position.to(dtype) * ((small - 1) / max(large - 1, 1)) - column
-        taps.append((1 - distance.abs()).clamp(min=0) * inside)
-    return torch.cat(taps, dim=1).to(like.dtype)
+    matrix = resize_matrix(small, large, like=like)
+    padded = F.pad(matrix, (0, 0, 1, 1))
+    return torch.cat([padded[:large], matrix, padded[2:]], dim=1).to(like.dtype)

@@ -58,9 +58,11 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 def _base_axis(length: int, like: Tensor) -> Tensor:
     """Return `linspace(-1, 1, length)` with the device and type of `like`, as torch computes it: from both ends.
 
-    It is written out because `torch.linspace` ties an exported or compiled network to one size. The rounding to
-    float32 also happens for float64: the recorded numbers of the published network have it.
+    The rounding to float32 also happens for float64: the recorded numbers of the published network have it.
     """
+    if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+        return torch.linspace(-1, 1, length, device=like.device).to(like.dtype)
+    # Written out, because `torch.linspace` ties an exported or compiled network to one size.
     index = torch.arange(length, dtype=like.dtype, device=like.device)
     last = index[-1]
     step = (2 / last.clamp(min=1)).float().to(like.dtype)

@@ -26,6 +26,27 @@ def plain_lovasz(probabilities: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(losses).mean() if losses else scores.sum() * 0
 
 
+def full_sort_lovasz(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the Lovász-softmax of probabilities (K, pixels) and its slopes; every class sorts all valid pixels.
+
+    The formula is that of `utils.parsing_loss`, so that slopes can be compared bit by bit.
+    """
+    slopes, losses = torch.zeros_like(probabilities), []
+    valid = (labels != 255).nonzero().squeeze(1)
+    for c, scores in enumerate(probabilities[:, valid]):
+        members = labels[valid] == c
+        if members.any():
+            errors, order = torch.where(members, 1 - scores, scores).sort(descending=True, stable=True)
+            members = members[order]
+            found = members.cumsum(0)
+            union = (found[-1] + torch.arange(1, len(found) + 1) - found).to(scores.dtype)
+            growth = torch.where(members, 1.0, (found[-1] - found) / (union - 1).clamp(min=1)) / union
+            losses.append((errors * growth).sum())
+            slopes[c, valid[order]] = torch.where(members, -growth, growth)
+    count = max(1, len(losses))
+    return torch.stack([*losses, probabilities.new_zeros(())]).sum() / count, slopes / count
+
+
 def plain_parsing_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the cross entropy and the Lovász-softmax of logits (N, K, h, w) resized to labels (N, H, W)."""
     large = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=True)

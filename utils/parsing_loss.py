@@ -1,17 +1,18 @@
 """Cross entropy and Lovász-softmax of one map of logits, computed together with their gradient.
 
 Autograd would keep a dozen maps of all classes at the labels' size until the backward pass. Here the gradient is found
-on the way forward, where the probabilities are at hand, and kept at the small size of the logits; and on a CPU only
-those pixels are sorted that have a share in it.
+on the way forward, where the probabilities are at hand, and kept at the small size of the logits; and only those pixels
+are sorted that have a share in it.
 """
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dataset import IGNORE_LABEL
-from modules.layers import resize
+from modules.layers import resize, resize_matrix
 
 
 def parsing_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,9 +39,8 @@ class _ParsingLoss(torch.autograd.Function):
         share = valid.to(logits.dtype) / valid.sum().clamp(min=1)
 
         cross_entropy = (_softmax_(probabilities, target) * share).sum()
-        # The fewer pixels are left to sort, the better, but how many that are a GPU would have to tell the host.
-        pruned = labels.device.type == "cpu"
-        lovasz, slopes = (lovasz_softmax_pruned if pruned else lovasz_softmax)(probabilities, labels)
+        by_class = labels.device.type == "cpu" or logits.dtype != torch.float32
+        lovasz, slopes = (lovasz_softmax_by_class if by_class else lovasz_softmax)(probabilities, labels)
 
         # With respect to the logits of a pixel that is p_k (slope_k - sum_j p_j slope_j) of the Lovász-softmax, plus
         # share (p_k - [k is the label]) of the cross entropy. It takes the place of the probabilities.
@@ -75,36 +75,53 @@ def _before_resize(gradient: Tensor, size: torch.Size) -> Tensor:
     where the backward pass of PyTorch's resizing is not.
     """
 
-    def matrix(small: int, large: int) -> Tensor:
-        unit_vectors = torch.eye(small, dtype=gradient.dtype, device=gradient.device)
-        return resize(unit_vectors[None, :, :, None], (large, 1))[0, :, :, 0]
-
-    (height, width), (large_height, large_width) = size, gradient.shape[-2:]
-    return matrix(height, large_height) @ gradient @ matrix(width, large_width).T
+    rows = resize_matrix(size[0], gradient.shape[-2], like=gradient)
+    columns = resize_matrix(size[1], gradient.shape[-1], like=gradient)
+    return rows.T @ gradient @ columns
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the Lovász-softmax loss (Berman, Triki, Blaschko, CVPR 2018) and its derivative by each probability.
 
     It is taken over the pixels that are not ignored and averaged over the classes present among them; zero if there is
-    none. Needs nothing of what is in the tensors to be known to the host.
-    probabilities (K, pixels), labels (pixels,) with 255 = ignore; returns a scalar and (K, pixels).
+    none. probabilities (K, pixels) float32, labels (pixels,) with 255 = ignore; returns a scalar and (K, pixels).
+
+    Only what has a slope is sorted. Once the smallest error of a class's own pixels is reached, all of them are found,
+    and the Jaccard index no longer changes: other pixels with a smaller error have slope 0 wherever they stand. The
+    host waits once for a GPU, which has to tell how many entries are left.
     """
-    members = labels == torch.arange(len(probabilities), device=labels.device)[:, None]
-    errors = torch.where(members, 1 - probabilities, probabilities)
-    # Ignored pixels come last, where all of the class are found and nothing has a slope any more.
-    errors, order = torch.where(labels != IGNORE_LABEL, errors, -1.0).sort(dim=-1, descending=True, stable=True)
-    losses, sorted_slopes = _lovasz_of_sorted(errors, members.gather(-1, order))
-    count = members.any(dim=-1).sum().clamp(min=1)
-    return losses.sum() / count, torch.empty_like(probabilities).scatter_(-1, order, sorted_slopes / count)
+    valid = labels != IGNORE_LABEL
+    target = labels.long().masked_fill(~valid, 0)[None]
+    # A probability gets a sign, also 0, if it is that of the pixel's own class. Its error is 1 - p, else p.
+    at_target = probabilities.gather(0, target)
+    signed = probabilities.scatter(0, target, torch.where(valid, -at_target, at_target))
+    left = (signed >= 1 + signed.amin(dim=1, keepdim=True)).logical_and_(valid).scatter_(0, target, valid[None])
+    entries = _indices(left.flatten())
+    errors = signed.flatten().gather(0, entries)
+    is_member = errors.signbit()
+    del left, signed
+
+    # One integer to sort by: class, then error. Equal ones stay in the order of their pixels. What is not a number
+    # would end in another class; the cross entropy says so anyway.
+    of_class = entries.div(len(labels), rounding_mode="trunc")
+    keys, order = torch.add(_falling((errors + is_member).nan_to_num(1.0)), of_class, alpha=2**30).sort(stable=True)
+    entries = torch.add(is_member, entries, alpha=2).gather(0, order)
+    is_member, entries, of_class = (entries & 1).bool(), entries >> 1, keys >> 30
+
+    classes = torch.arange(len(probabilities), device=labels.device)
+    starts, ends = torch.searchsorted(keys, classes << 30), torch.searchsorted(keys, (classes + 1) << 30)
+    found = F.pad(is_member.cumsum(0, dtype=torch.int32), (1, 0))  # in all classes so far, none at first
+    to_find = found[ends][of_class] - found[1:]
+    union = to_find + torch.arange(1, len(keys) + 1, device=labels.device) - starts[of_class]
+    growth = _jaccard_growth(is_member, to_find.to(errors.dtype), union.to(errors.dtype))
+    count = (found[ends] > found[starts]).sum().clamp(min=1)
+    slopes = torch.zeros_like(probabilities)
+    slopes.view(-1).scatter_(0, entries, torch.where(is_member, -growth, growth) / count)
+    return (_errors_of(keys & (2**30 - 1)) * growth).sum() / count, slopes
 
 
-def lovasz_softmax_pruned(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Do the same as `lovasz_softmax` on a CPU, class by class, but sort only those pixels that have a slope.
-
-    Once the smallest error of a class's own pixels is reached, all of them are found, and the Jaccard index no longer
-    changes: other pixels with a smaller error have slope 0 wherever they stand.
-    """
+def lovasz_softmax_by_class(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Do the same as `lovasz_softmax` class by class, in any float type: for small memory, with a CPU's faster sort."""
     valid = labels != IGNORE_LABEL
     present = [of_class for of_class in labels.unique().tolist() if of_class != IGNORE_LABEL]
     loss, slopes = probabilities.new_zeros(()), torch.zeros_like(probabilities)
@@ -112,40 +129,55 @@ def lovasz_softmax_pruned(probabilities: Tensor, labels: Tensor) -> tuple[Tensor
         members, scores = labels == of_class, probabilities[of_class]
         errors = torch.where(members, 1 - scores, scores)
         smallest = torch.where(members, errors, torch.inf).amin()
-        pixels = ((errors >= smallest) & valid).nonzero().squeeze(1)
+        pixels = _indices((errors >= smallest) & valid)
         sorted_errors, pixels = _sort_descending(errors[pixels], pixels)
-        of_this, sorted_slopes = _lovasz_of_sorted(sorted_errors, members[pixels])
-        loss += of_this / len(present)
-        slopes[of_class].scatter_(0, pixels, sorted_slopes / len(present))
+        is_member = members[pixels]
+        found = is_member.cumsum(dim=0, dtype=torch.int32)  # in integers: exact for any number of pixels
+        place = torch.arange(1, len(pixels) + 1, device=labels.device, dtype=torch.int32)
+        to_find = found[-1:] - found
+        growth = _jaccard_growth(is_member, to_find.to(errors.dtype), (to_find + place).to(errors.dtype))
+        loss += (sorted_errors * growth).sum() / len(present)
+        slopes[of_class].scatter_(0, pixels, torch.where(is_member, -growth, growth) / len(present))
     return loss, slopes
+
+
+def _indices(mask: Tensor) -> Tensor:
+    """Return where a mask (n,) is true; the host waits for their number."""
+    return mask.nonzero().squeeze(1)
+
+
+def _jaccard_growth(is_member: Tensor, to_find: Tensor, union: Tensor) -> Tensor:
+    """Return by how much each of a class's entries, in the order of their errors, adds to its Jaccard loss.
+
+    is_member: whether it is one of the class's own pixels. to_find: how many of those are behind it. union: how many
+    pixels there are of the class and up to it. A member adds 1 / union, another pixel to_find / (union (union - 1)):
+    the differences in closed form, which lose no digits to cancellation.
+    """
+    return torch.where(is_member, 1.0, to_find / (union - 1).clamp(min=1)) / union
 
 
 def _sort_descending(errors: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Sort errors in 0..1 (n,) from large to small, equal ones by the index of their pixel (n,); return both sorted.
 
-    A float32 that is not negative is ordered as its bits are, so an error and its pixel make one integer of 64 bits.
-    NumPy sorts these in place, PyTorch sorts pairs only: with NumPy 2 on AVX2 eight times as fast.
+    An error and its pixel make one integer of 64 bits. NumPy sorts these in place, PyTorch sorts pairs only: with
+    NumPy 2 on AVX2 eight times as fast.
     """
     if errors.dtype != torch.float32:
         errors, order = errors.sort(descending=True, stable=True)
         return errors, pixels[order]
-    bits_of_one = 0x3F800000
-    keys = ((bits_of_one - errors.view(torch.int32)).long() << 32) | pixels
+    keys = (_falling(errors).long() << 32) | pixels
     keys.numpy().sort()
-    return (bits_of_one - (keys >> 32)).int().view(torch.float32), keys & 0xFFFFFFFF
+    return _errors_of(keys >> 32), keys & 0xFFFFFFFF
 
 
-def _lovasz_of_sorted(errors: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the Lovász extension of the Jaccard loss (...,), and its derivatives by the probabilities (..., n).
+BITS_OF_ONE = 0x3F800000
 
-    errors (..., n) fall; members (..., n) says which of the pixels belong to the class. With the union and the
-    intersection after the i-th pixel, a member adds 1 / union to the Jaccard loss and another pixel
-    intersection / (union (union - 1)): the differences in closed form, which lose no digits to cancellation.
-    """
-    # Counted in integers: exact for any number of pixels, and deterministic on GPUs.
-    found = members.cumsum(dim=-1, dtype=torch.int32)
-    size = found[..., -1:]
-    others = torch.arange(1, members.shape[-1] + 1, device=members.device, dtype=torch.int32) - found
-    union = (size + others).to(errors.dtype)
-    growth = torch.where(members, 1.0, (size - found) / (union - 1).clamp(min=1)) / union
-    return (errors * growth).sum(dim=-1), torch.where(members, -growth, growth)
+
+def _falling(errors: Tensor) -> Tensor:
+    """Return integers below 2^30 that fall where errors in 0..1 rise: a float32 is ordered as its bits are."""
+    return BITS_OF_ONE - errors.view(torch.int32)
+
+
+def _errors_of(falling: Tensor) -> Tensor:
+    """Return the errors of which `_falling` made these integers."""
+    return (BITS_OF_ONE - falling).int().view(torch.float32)

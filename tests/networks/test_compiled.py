@@ -34,7 +34,7 @@ def test_compiles_without_a_graph_break(short_network: CSENet) -> None:
     images = torch.randn(1, 3, 65, 98)
     compiled = torch.compile(short_network, backend="eager", fullgraph=True)
     with torch.no_grad():
-        assert difference(compiled(images), short_network(images)) == 0
+        assert difference(compiled(images), short_network(images)) <= 1e-5
 
 
 @pytest.mark.usefixtures("_fresh_compiler")
@@ -51,14 +51,23 @@ def test_training_under_autocast_compiles_without_a_graph_break(short_network: C
 @pytest.fixture
 def _one_process(tmp_path: Path) -> Iterator[None]:
     distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    torch.set_warn_always(True)  # else a warning comes once in a process
     yield
+    torch.set_warn_always(False)
     distributed.destroy_process_group()
 
 
 @pytest.mark.usefixtures("_one_process")
-def test_distributed_training_finds_every_parameter_used(short_network: CSENet) -> None:
-    """DistributedDataParallel raises in the second step if the first left a parameter without a gradient."""
-    model = DistributedDataParallel(trainable_copy(short_network), find_unused_parameters=False)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
+def test_distributed_training_finds_every_parameter_used(short_network: CSENet, layout: torch.memory_format) -> None:
+    """DistributedDataParallel raises in the second step if the first left a parameter without a gradient.
+
+    It warns of gradients with other strides than their weights.
+    """
+    model = DistributedDataParallel(
+        trainable_copy(short_network).to(memory_format=layout), find_unused_parameters=False
+    )
     for _ in range(2):
-        scalar(model(torch.randn(1, 3, 65, 65))).backward()
+        scalar(model(torch.randn(2, 3, 65, 65))).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

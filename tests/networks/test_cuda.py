@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor
 
 from dataset.targets import distribution_targets, edge_targets
 from networks import CSENet, CSENetOutput
 from tests.golden.recorded import label_maps, random_images
 from tests.support.building import trainable_copy
+from utils import parsing_loss
 from utils.losses import CSENetLoss
 from utils.metrics import ConfusionMatrix
 
@@ -64,17 +66,31 @@ def test_compiled_by_inductor_is_close(network: CSENet, on_gpu: CSENet) -> None:
         assert_close(torch.compile(on_gpu, fullgraph=True)(images.cuda()), network(images), 1e-3)
 
 
-def test_training_step_is_that_of_the_cpu_and_never_waits_for_the_gpu(network: CSENet) -> None:
+def test_training_step_is_that_of_the_cpu_and_waits_for_the_gpu_only_where_the_loss_must(
+    network: CSENet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each map of logits, whose loss has to know how many entries are left to sort."""
     images, labels = random_images(2, (2, 3, 97, 97)), label_maps(3, 2, 97, 97)
     model = trainable_copy(network).eval()  # dropout would draw differently on a GPU
     expected, _ = CSENetLoss(20)(model(images), labels)
     model, images, labels = model.cuda(), images.cuda(), labels.cuda()
+    waited = []
+
+    def waiting(mask: Tensor) -> Tensor:
+        waited.append(mask)
+        torch.cuda.set_sync_debug_mode("default")
+        indices = mask.nonzero().squeeze(1)
+        torch.cuda.set_sync_debug_mode("error")
+        return indices
+
+    monkeypatch.setattr(parsing_loss, "_indices", waiting)
     torch.cuda.set_sync_debug_mode("error")
     try:
         total, _ = CSENetLoss(20)(model(images), labels)
         total.backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert len(waited) == 3
     assert total.item() == pytest.approx(expected.item(), rel=1e-4)
 
 

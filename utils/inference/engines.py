@@ -58,6 +58,11 @@ class TorchEngine:
         channels_last = device.type == "cpu" or self.amp_dtype is not None
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.model = folded(model, self._placed)
+        if self.amp_dtype is not None:
+            # As autocast would in every pass.
+            for module in self.model.modules():
+                if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+                    module.to(self.amp_dtype)
 
     def _placed(self, tensor: Tensor) -> Tensor:
         layout = self._layout if tensor.dim() == 4 else torch.preserve_format

@@ -36,7 +36,7 @@ def train(config: TrainConfig, *, build_network: BuildNetwork = CSENet) -> None:
         samples = {split: list_samples(config.data_dir, description, split) for split in ("train", "val")}
         resolved = config.resolve(processes)
         resolved.check_dataset(description)
-        choose_algorithms(deterministic=resolved.deterministic, device=processes.device)
+        choose_algorithms(deterministic=resolved.deterministic, amp=resolved.amp, device=processes.device)
         with RunFolder(config.snapshot_dir, description.name, is_main=processes.is_main) as folder:
             num_images = len(samples["train"])
             state = starting_state(

@@ -26,14 +26,15 @@ BuildNetwork = Callable[..., CSENet]
 """Builds a network as `CSENet(num_classes, input_size, depth=depth)` does."""
 
 
-def choose_algorithms(*, deterministic: bool, device: torch.device) -> None:
+def choose_algorithms(*, deterministic: bool, amp: str, device: torch.device) -> None:
     """Choose the same algorithms in every run, or the fastest."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # Some backward passes on GPUs (bilinear sampling) have no deterministic form; there it warns.
         torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     else:
-        torch.backends.cudnn.benchmark = True
+        # Trying them out takes half a minute, and gains only in float32 without TF32 (see benchmarks/README.md).
+        torch.backends.cudnn.benchmark = amp == "off"
 
 
 def starting_state(

@@ -23,6 +23,7 @@ from utils.export.export import export
 from utils.inference import HumanParser
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import Engine, OnnxEngine, OpenVinoEngine, TorchEngine
+from utils.inference.folding import folded
 from utils.inference.loading import load_engine
 
 ROOT = Path(__file__).parents[3]
@@ -174,6 +175,16 @@ def test_missing_openvino_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(CheckpointError, match="pip install openvino"):
         OpenVinoEngine(tiny_network(), cores=1)
+
+
+def test_weights_in_bf16_from_the_start_give_the_bits_that_autocast_gives(short_network: CSENet) -> None:
+    images = torch.randn(1, 3, 65, 65).to(memory_format=torch.channels_last)
+    engine = TorchEngine(short_network, CPU, amp="bf16")
+    assert sum(weight.dtype == torch.bfloat16 for weight in engine.model.parameters()) > 100
+    in_float32 = folded(short_network).to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = in_float32(images).final
+    torch.testing.assert_close(engine(images), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
