@@ -13,10 +13,14 @@ if __name__ == "__main__":
     end_at_once_on_ctrl_c()
 
 import argparse
+import functools
 import io
 import sys
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -212,19 +216,35 @@ def _is_there(source: Path, name: str) -> bool:
 def _read_mat(path: Path, variable: str, *, most_bytes: int) -> NDArray[Any]:
     """Return a variable of a MATLAB file, which may have so many bytes, also where they are compressed."""
     try:
-        from scipy.io import loadmat
+        import scipy.io  # noqa: F401
     except ImportError as error:
         raise DatasetError("scipy is needed to read MATLAB files: pip install scipy") from error
     try:
         content = read_regular(path)
         if not _unpacks_to(content, most_bytes):
             raise ValueError(f"it unpacks to more than {most_bytes:,} bytes")
-        variables = loadmat(io.BytesIO(content), variable_names=[variable])
-        if variable not in variables:
-            raise ValueError("it has none of this name")
-        return np.asarray(variables[variable])
+        return _reader().submit(_load, content, variable).result()
+    except BrokenProcessPool as error:
+        _reader.cache_clear()
+        raise DatasetError(f"{path}: scipy crashes while reading it; fetch the repository again") from error
     except Exception as error:  # scipy documents no set of exceptions for damaged files
         raise DatasetError(f"{path}: cannot read its variable {variable!r} ({error})") from error
+
+
+@functools.cache
+def _reader() -> ProcessPoolExecutor:
+    """Return a process for scipy, which a damaged file can crash: 1.17 did so with one in thirty."""
+    return ProcessPoolExecutor(1, get_context("spawn"))
+
+
+def _load(content: bytes, variable: str) -> NDArray[Any]:
+    """Return a variable of a MATLAB file."""
+    from scipy.io import loadmat
+
+    variables = loadmat(io.BytesIO(content), variable_names=[variable])
+    if variable not in variables:
+        raise ValueError("it has none of this name")
+    return np.asarray(variables[variable])
 
 
 def _unpacks_to(content: bytes, most_bytes: int) -> bool:

@@ -1,5 +1,7 @@
 """`python -m dataset.prepare_ccp` on archives that are not what they should be: one sentence, and exit status 2."""
 
+import os
+import signal
 import struct
 import zlib
 from pathlib import Path
@@ -97,6 +99,22 @@ def test_a_photograph_that_unpacks_to_gigabytes(source: Path, capsys: pytest.Cap
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     (source / f"photos/{ID}.jpg").write_bytes(data)
     assert f"{ID}.jpg: cannot be read" in refused(source, capsys)
+
+
+def crash(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_file_that_crashes_scipy_is_told_and_the_next_one_read(
+    source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damaged bytes in a list of tags do, but others in each release."""
+    with monkeypatch.context() as patch:
+        patch.setattr("dataset.prepare_ccp._load", crash)
+        assert refused(source, capsys).endswith(
+            "label_list.mat: scipy crashes while reading it; fetch the repository again"
+        )
+    assert main(["--source", str(source), "--output", str(source.parent / "out")]) == 0
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
