@@ -62,7 +62,8 @@ class TorchEngine:
             # As autocast would in every pass.
             for module in self.model.modules():
                 if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-                    module.to(self.amp_dtype)
+                    for name, parameter in list(module.named_parameters(recurse=False)):
+                        setattr(module, name, nn.Parameter(parameter.to(self.amp_dtype), requires_grad=False))
 
     def _placed(self, tensor: Tensor) -> Tensor:
         layout = self._layout if tensor.dim() == 4 else torch.preserve_format
