@@ -1,8 +1,12 @@
 """`app.py` with a tiny network that works for minutes on every picture."""
 
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import app
 from tests.support.tiny_parser import tiny_parser

@@ -2,12 +2,9 @@
 
 import importlib.util
 import json
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.support import started
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -63,18 +62,16 @@ def served(
     port = free_port()
     log, temporary = folder / "app.txt", folder / "temporary"
     temporary.mkdir()
-    command = [sys.executable, *script, "--checkpoint", str(checkpoint), "--port", str(port), *options]
-    environment = os.environ | {"TMPDIR": str(temporary)}
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
+    arguments = [*script[1:], "--checkpoint", str(checkpoint), "--port", str(port), *options]
+    process = started.start(script[0], arguments, environment={"TMPDIR": str(temporary)}, output=log)
     try:
         wait_for(lambda: "page is at" in log.read_text() or process.poll() is not None, "the server", 180)
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.send_signal(signal.SIGTERM)
-        status = process.wait(30)
+        process.communicate(30)
     assert "Traceback" not in log.read_text()
-    assert status == 0
+    assert process.poll() == 0
     assert list(temporary.glob("csenet-page-*")) == []
 
 

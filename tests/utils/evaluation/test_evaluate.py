@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from dataset.people import make_dataset
 from dataset.reading import read_label
 from networks import CSENet
 from tests.golden.recorded import load
+from tests.support import started
 from utils.boundaries import BoundaryIoU
 from utils.checkpoint.published_names import to_published
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
@@ -202,23 +201,11 @@ def test_batch_size_and_workers_do_not_change_the_numbers(evaluate: Evaluate) ->
 
 @pytest.mark.slow
 def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, snapshot: Path, tmp_path: Path) -> None:
-    """The multi-scale script, in two processes started by torchrun, against one call in this process."""
+    """The multi-scale script, in two processes, against one call in this process."""
     path = tmp_path / "two.json"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    options = [
-        "--data-dir",
-        people,
-        "--checkpoint",
-        snapshot,
-        "--report",
-        path,
-        "--num-workers",
-        "0",
-        "--device",
-        "cpu",
-    ]
-    command = [*torchrun, ROOT / "tests" / "support" / "short.py", "evaluate_multiscale.py", *options]
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+    options = ["--data-dir", str(people), "--checkpoint", str(snapshot), "--report", str(path), "--num-workers", "0"]
+    command = ["evaluate_multiscale.py", *options, "--device", "cpu"]
+    result = started.run_together(2, "tests/support/short.py", command)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("class  ") == 1, "one process prints the table"
     assert f"{IMAGES}/{IMAGES} images" in result.stderr

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from PIL import Image
 import predict
 from dataset.geometry import back_to_picture, fit_matrix, logits_back_to_picture
 from networks import CSENet
+from tests.support import started
 from tests.support.predicting import Run, mask, person, save, written
 from tests.support.tiny_parser import LIP
 from utils.checkpoint import to_published
@@ -318,9 +317,8 @@ def test_the_command_with_a_real_checkpoint(short_network: CSENet, tmp_path: Pat
     checkpoint = tmp_path / "published.pth"
     torch.save(state, checkpoint)
     options = ["--checkpoint", str(checkpoint), "--input", "a.png", "--output", "out", "--device", "cpu"]
-    script = str(ROOT / "tests" / "support" / "short.py")
-    command = [sys.executable, script, "predict.py", *options, "--scales", "1", "--input-size", "97,73"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=200)
+    command = ["predict.py", *options, "--scales", "1", "--input-size", "97,73"]
+    started.run("tests/support/short.py", command, cwd=tmp_path).check_returncode()
     parser = HumanParser.from_checkpoint(checkpoint, "cpu", input_size=(97, 73))
     assert parser.class_names == LIP.class_names
     expected = parser.predict(tmp_path / "a.png")

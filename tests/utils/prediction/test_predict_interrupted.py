@@ -1,10 +1,7 @@
 """predict.py interrupted: by Ctrl-C or a kill, and continued by the same command."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support import started
 from tests.support.predicting import Run, mask, save, written
 from utils.inference import HumanParser
 
@@ -25,16 +23,11 @@ def test_an_interrupted_run_continues(
     for number in range(12):
         save(tmp_path / f"in/{number:02}.png", number)
     arguments = ["--input", "in", "--overlay", "--json", "--batch-size", "1"]
-    command = [sys.executable, str(ROOT / "tests/support/predict_tiny.py"), "--checkpoint", "tiny", "--output", "out"]
-    environment = {**os.environ, "BATCH_SECONDS": "0.3"}
-    process = subprocess.Popen(
-        command + arguments,
+    process = started.start(
+        "tests/support/predict_tiny.py",
+        ["--checkpoint", "tiny", "--output", "out", *arguments],
         cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell without job control, as machines use it, makes its background jobs ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        environment={"BATCH_SECONDS": "0.3"},
     )
     deadline = time.monotonic() + 120
     while not (tmp_path / "out/json/01.json").exists():
@@ -42,7 +35,7 @@ def test_an_interrupted_run_continues(
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(kind)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate()
     assert process.returncode == (130 if kind == signal.SIGINT else -signal.SIGKILL)
     if kind == signal.SIGINT:
         assert error.endswith("Interrupted. Finished results are kept; the same command continues from here.\n")

@@ -1,20 +1,19 @@
 """predict.py in several processes: every input is parsed once, one of them speaks, and all end with one status."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.support import started
 from tests.support.predicting import Run, make_video, save, written
 from utils.prediction.share import Share
 
 PICTURES = 7
+SCRIPT = "tests/support/predict_tiny.py"
 
 
 @pytest.fixture
@@ -25,11 +24,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def in_two_processes(folder: Path, *options: str) -> list[str]:
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = str(Path(__file__).parents[2] / "support/predict_tiny.py")
+def arguments(folder: Path, *options: str) -> list[str]:
     paths = ["--input", str(folder / "in"), "--output", str(folder / "out")]
-    return [sys.executable, *torchrun, script, "--checkpoint", "tiny", *paths, "--device", "cpu", *options]
+    return ["--checkpoint", "tiny", *paths, "--device", "cpu", *options]
 
 
 def masks(folder: Path) -> dict[str, bytes]:
@@ -46,7 +43,7 @@ def inputs_recorded(folder: Path) -> Counter[str]:
 def test_two_processes_parse_each_input_once_and_tell_broken_ones_together(folder: Path, run: Run) -> None:
     (folder / "in/broken.png").write_bytes(b"no picture")
     (folder / "in/damaged.mp4").write_bytes(b"no video")
-    two = subprocess.run(in_two_processes(folder), capture_output=True, text=True, timeout=120)
+    two = started.run_together(2, SCRIPT, arguments(folder))
     assert two.returncode == 1
     assert two.stdout.count("8 of 10 inputs parsed") == 1
     assert two.stderr.count("2 could not be read") == 1
@@ -61,13 +58,14 @@ def test_two_processes_parse_each_input_once_and_tell_broken_ones_together(folde
 def test_an_interrupted_run_goes_on_with_another_number_of_processes(
     folder: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slow = dict(os.environ, BATCH_SECONDS="1.5")
-    process = subprocess.Popen(in_two_processes(folder, "--batch-size", "1"), env=slow, stderr=subprocess.DEVNULL)
+    slow = {"BATCH_SECONDS": "1.5"}
+    processes = started.start_together(2, SCRIPT, arguments(folder, "--batch-size", "1"), environment=slow)
     deadline = time.monotonic() + 60
     while len(masks(folder)) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) != 0
+    for process in processes:  # as torchrun does
+        process.send_signal(signal.SIGTERM)
+    assert 0 not in [process.wait() for process in processes]
     done = [folder / "out/masks" / name for name in inputs_recorded(folder)]
     before = {path: path.stat().st_mtime_ns for path in done}
     assert 2 <= len(before) < PICTURES

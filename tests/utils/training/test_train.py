@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed.run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from dataset.people import make_dataset
+from tests.support import started
 from tests.support.building import empty_network
 from tests.support.tiny_network import TinyNetwork
 from tests.support.weights import published
@@ -34,30 +35,29 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("people"), num_train=24, num_val=6, size=(96, 72), workers=1)
 
 
-def command(data: Path, folder: Path, *options: str, processes: int = 1, restarts: int = 0) -> list[str]:
-    python = [sys.executable]
-    if processes > 1:
-        python += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        python += ["--max-restarts", str(restarts), "--monitor-interval", "0.2"]
+def arguments(data: Path, folder: Path, *options: str) -> list[str]:
     settings = "--input-size 65,65 --batch-size 4 --epochs 2 --num-workers 0 --val-every 1 --deterministic --device cpu"
     paths = ["--data-dir", str(data), "--snapshot-dir", str(folder)]
-    return [*python, str(TINY), *paths, *settings.split(), "--log-every", "1", *options]
+    return [*paths, *settings.split(), "--log-every", "1", *options]
 
 
 @pytest.fixture
 def start(people: Path, tmp_path: Path) -> Start:
     """Train the tiny network on the drawn people in `tmp_path / name`; environment variables as keywords."""
+    return lambda name, *options, **environment: started.run(
+        TINY, arguments(people, tmp_path / name, *options), environment=environment
+    )
 
-    def run(name: str, *options: str, processes: int = 1, restarts: int = 0, **environment: str) -> Any:
-        return subprocess.run(
-            command(people, tmp_path / name, *options, processes=processes, restarts=restarts),
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
 
-    return run
+@pytest.fixture
+def start_with_torchrun(people: Path, tmp_path: Path) -> Start:
+    """Do the same in two processes, which torchrun starts once more after a crash."""
+    torchrun = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "--monitor-interval", "0.2"]
+    return lambda name, *options, **environment: started.run(
+        torch.distributed.run.__file__,
+        [*torchrun, str(TINY), *arguments(people, tmp_path / name, *options)],
+        environment=environment,
+    )
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def start_here(
     """Do the same as `start` in this process, where nothing gets killed: without seconds of importing PyTorch."""
 
     def run(name: str, *options: str, **environment: str) -> Any:
-        arguments = command(people, tmp_path / name, *options)
+        options_of_run = arguments(people, tmp_path / name, *options)
         capfd.readouterr()
         with monkeypatch.context() as patch:
             for variable, value in environment.items():
                 patch.setenv(variable, value)
-            status = train.main(arguments[2:], build_network=TinyNetwork)  # type: ignore[arg-type]
-        return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
+            status = train.main(options_of_run, build_network=TinyNetwork)  # type: ignore[arg-type]
+        return subprocess.CompletedProcess(options_of_run, status, *capfd.readouterr())
 
     yield run
     torch.use_deterministic_algorithms(False)
@@ -83,7 +83,7 @@ def start_here(
 def uninterrupted(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    subprocess.run(command(people, folder), check=True, capture_output=True)
+    started.run(TINY, arguments(people, folder)).check_returncode()
     return folder
 
 
@@ -91,7 +91,7 @@ def uninterrupted(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def in_two_processes(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two processes, with the same images a step, that nothing happened to."""
     folder = tmp_path_factory.mktemp("two")
-    subprocess.run(command(people, folder, "--batch-size", "2", processes=2), check=True, capture_output=True)
+    started.run_together(2, TINY, arguments(people, folder, "--batch-size", "2")).check_returncode()
     return folder
 
 
@@ -117,22 +117,17 @@ def log_lines(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 def interrupt(people: Path, folder: Path, number: signal.Signals, at_step: int, *options: str) -> tuple[int, str]:
     """Start a run, send it a signal once it has logged a step, and return its exit status and output."""
-    process = subprocess.Popen(
-        command(people, folder, *options),
-        env=os.environ | {"STEP_SECONDS": "0.3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    said = folder.with_suffix(".txt")
+    slow = {"STEP_SECONDS": "0.3"}
+    process = started.start(TINY, arguments(people, folder, *options), environment=slow, output=said)
     deadline = time.monotonic() + 60
     while not ((folder / "log.jsonl").exists() and len(log_lines(folder, "step")) >= at_step):
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, said.read_text()
         time.sleep(0.05)
     os.killpg(process.pid, number)
-    output = process.communicate(timeout=60)[0]
-    return process.returncode, output
+    process.communicate()
+    return process.wait(), said.read_text()
 
 
 def test_a_run_leaves_snapshots_and_logs(uninterrupted: Path) -> None:
@@ -247,14 +242,14 @@ def test_an_epoch_outlives_an_error_in_its_validation(start_here: Start, uninter
 
 
 @pytest.mark.slow
-def test_a_restart_leaves_an_earlier_run_alone(start: Start, uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_restart_leaves_an_earlier_run_alone(start_with_torchrun: Start, uninterrupted: Path, tmp_path: Path) -> None:
     """Without --resume a run is a new one, also when it crashes before its first snapshot."""
     folder = tmp_path / "new"
     folder.mkdir()
     old = (uninterrupted / "DEMO_epoch_Last.pth").read_bytes()
     (folder / "DEMO_epoch_Last.pth").write_bytes(old)
     options = ("--batch-size", "2", "--epochs", "1")
-    result = start("new", *options, processes=2, restarts=1, DIE_AT_STEP="2")
+    result = start_with_torchrun("new", *options, DIE_AT_STEP="2")
     assert result.returncode == 0, result.stderr
     assert "Continuing" not in result.stdout
     assert [line["step"] for line in log_lines(folder, "step")][-6:] == [1, 2, 3, 4, 5, 6]
@@ -279,8 +274,10 @@ def test_two_processes_train_what_one_trains_with_the_same_images_a_step(
 
 
 @pytest.mark.slow
-def test_torchrun_restarts_from_the_last_snapshot(start: Start, in_two_processes: Path, tmp_path: Path) -> None:
-    result = start("restarted", "--batch-size", "2", processes=2, restarts=1, DIE_AT_STEP="9")
+def test_torchrun_restarts_from_the_last_snapshot(
+    start_with_torchrun: Start, in_two_processes: Path, tmp_path: Path
+) -> None:
+    result = start_with_torchrun("restarted", "--batch-size", "2", DIE_AT_STEP="9")
     assert result.returncode == 0, result.stderr
     assert f"step 6 of {STEPS}" in result.stdout
     assert_same(tmp_path / "restarted", in_two_processes)
@@ -333,8 +330,7 @@ def test_restore_from_takes_over_a_parser_of_other_classes(
     """The run ends before its first step, for want of images."""
     torch.save(published("module.", num_classes=7), tmp_path / "seven.pth")
     options = ["--restore-from", str(tmp_path / "seven.pth"), "--batch-size", "25"]
-    arguments = [*command(people, tmp_path / "run")[2:], *options]
-    assert train.main(arguments, build_network=empty_network) == 2
+    assert train.main(arguments(people, tmp_path / "run", *options), build_network=empty_network) == 2
     out, error = capsys.readouterr()
     assert out.startswith(f"Starting from '{tmp_path / 'seven.pth'}' (classes without names, 7 classes, ")
     assert out.count("\n") == 1
@@ -365,7 +361,7 @@ def test_mistakes_are_told_in_one_line(
     people: Path, tmp_path: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        status: Any = train.main([*command(people, tmp_path)[2:], *options])
+        status: Any = train.main(arguments(people, tmp_path, *options))
     except SystemExit as end:  # options that cannot be are told by the parser
         status = end.code
     assert status == 2

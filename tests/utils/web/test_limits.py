@@ -223,7 +223,7 @@ def test_one_request_uploads_no_more_than_one_file_may_have(visitor: Visitor) ->
 
 @pytest.mark.slow
 def test_the_program_ends_while_the_network_works(tmp_path: Path) -> None:
-    with served(tmp_path / "any.pth", tmp_path, script=("-m", "tests.support.app_busy")) as address:
+    with served(tmp_path / "any.pth", tmp_path, script=("tests/support/app_busy.py",)) as address:
         visitor = Visitor(address)
         assert visitor.join("parse_upload", [put(visitor), [1.0], True]).status == 200
         wait_for(lambda: "working" in (tmp_path / "app.txt").read_text(), "the network's work")

@@ -1,0 +1,191 @@
+"""Start scripts as processes of their own that need not import PyTorch first, which takes four seconds of a core.
+
+`start` and `run` do what `subprocess.Popen` and `subprocess.run` do for `python SCRIPT ARGUMENTS`; `start_together` and
+`run_together` do it for several processes that know of each other, as torchrun does where nothing crashes.
+
+This file run as a script is the process that has imported everything, has computed nothing yet, and forks at command.
+"""
+
+import atexit
+import functools
+import importlib
+import json
+import os
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+ROOT = Path(__file__).parents[2]
+IMPORTED = ("train", "evaluate_multiscale", "predict", "app", "torch.distributed.run", "tests.support.tiny_parser")
+
+
+class Started:
+    """A process, with the part of `subprocess.Popen` that tests need; it leads a process group of its own."""
+
+    def __init__(self, order: Mapping[str, Any]) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="started-"))
+        pipe = _forking().stdin
+        assert pipe is not None
+        pipe.write(json.dumps({"folder": str(self.folder), **order}) + "\n")
+        pipe.flush()
+        _wait_for(self.folder / "pid", 60)
+        self.pid = int((self.folder / "pid").read_text())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal, or None as long as it runs."""
+        if self.returncode is None and (self.folder / "status").exists():
+            self.returncode = os.waitstatus_to_exitcode(int((self.folder / "status").read_text()))
+        return self.returncode
+
+    def wait(self, timeout: float = 120) -> int:
+        """Wait for the end and return the exit status."""
+        try:
+            if self.poll() is None:
+                _wait_for(self.folder / "status", timeout)
+        except TimeoutError:
+            os.killpg(self.pid, signal.SIGKILL)
+            raise
+        return cast(int, self.poll())
+
+    def communicate(self, timeout: float = 120) -> tuple[str, str]:
+        """Wait for the end and return what it said, to standard output and to standard error."""
+        self.wait(timeout)
+        files = [self.folder / name for name in ("stdout", "stderr")]
+        said = [file.read_text() if file.exists() else "" for file in files]
+        shutil.rmtree(self.folder)
+        return said[0], said[1]
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to this process alone."""
+        os.kill(self.pid, number)
+
+
+def start(
+    script: str | os.PathLike[str],
+    arguments: Sequence[str | os.PathLike[str]] = (),
+    *,
+    cwd: str | os.PathLike[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    output: Path | None = None,
+) -> Started:
+    """Start `python SCRIPT ARGUMENTS` with variables beside those of this process; `output` is for all that it says."""
+    order = {
+        "argv": [os.fspath(ROOT / script), *(os.fspath(argument) for argument in arguments)],
+        "cwd": os.fspath(cwd or Path.cwd()),
+        "environment": {**os.environ, **(environment or {})},
+        "outputs": [str(output)] * 2 if output else ["stdout", "stderr"],
+    }
+    return Started(order)
+
+
+def run(
+    script: str | os.PathLike[str], arguments: Sequence[str | os.PathLike[str]] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `python SCRIPT ARGUMENTS` to its end; the options are those of `start`."""
+    return _ended([start(script, arguments, **options)], arguments)
+
+
+def start_together(
+    processes: int, script: str | os.PathLike[str], arguments: Sequence[str | os.PathLike[str]] = (), **options: Any
+) -> list[Started]:
+    """Start a script in processes that know of each other, with the variables that torchrun sets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **options.pop("environment", {})}
+    shared |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    ranks = ({"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes))
+    return [start(script, arguments, environment=shared | rank, **options) for rank in ranks]
+
+
+def run_together(
+    processes: int, script: str | os.PathLike[str], arguments: Sequence[str | os.PathLike[str]] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Do what `start_together` does, to the end: the largest exit status, and what all of them said."""
+    return _ended(start_together(processes, script, arguments, **options), arguments)
+
+
+def _ended(
+    processes: Sequence[Started], arguments: Sequence[str | os.PathLike[str]]
+) -> subprocess.CompletedProcess[str]:
+    said = [process.communicate() for process in processes]
+    status = max((process.poll() or 0 for process in processes), key=abs)
+    return subprocess.CompletedProcess(
+        list(arguments), status, *("".join(output) for output in zip(*said, strict=True))
+    )
+
+
+def _wait_for(path: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} did not appear within {seconds} s")
+        time.sleep(0.01)
+
+
+@functools.cache
+def _forking() -> "subprocess.Popen[str]":
+    """Return the process that forks, which lives as long as this one."""
+    process = subprocess.Popen([sys.executable, __file__], cwd=ROOT, stdin=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    atexit.register(process.stdin.close)
+    return process
+
+
+def _fork_at_command(commands: IO[str]) -> dict[str, Any] | None:
+    """Fork for each command; return it in the process that is to be the script, and None at the end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the scripts
+    for line in commands:
+        if os.fork():
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        command: dict[str, Any] = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            return command
+        folder = Path(command["folder"])
+        _write(folder / "pid", pid)
+        _write(folder / "status", os.waitpid(pid, 0)[1])
+        os._exit(0)
+    return None
+
+
+def _write(path: Path, number: int) -> None:
+    path.with_suffix(".new").write_text(str(number))
+    path.with_suffix(".new").rename(path)
+
+
+def _become(command: dict[str, Any]) -> None:
+    """Be what `python SCRIPT ARGUMENTS` would be."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    folder = Path(command["folder"])
+    for number, path in enumerate([os.devnull, *(folder / name for name in command["outputs"])]):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(command["cwd"])
+    os.environ.clear()
+    os.environ.update(command["environment"])
+    tempfile.tempdir = None  # to be found anew
+    sys.argv[:] = command["argv"]
+    sys.path[0] = str(Path(sys.argv[0]).parent)
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    for name in IMPORTED:
+        importlib.import_module(name)
+    order = _fork_at_command(sys.stdin)
+    if order is not None:
+        _become(order)
