@@ -133,7 +133,11 @@ def test_an_evaluation_is_checked_and_measured_beside_the_bare_network(tmp_path:
 
 
 @pytest.mark.usefixtures("_short_backbone")
-def test_scaling_is_measured_and_drawn(tmp_path: Path) -> None:
+def test_scaling_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The one process of the processes is this one: another would have to build a long backbone.
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setattr("benchmarks.scaling.torch.set_num_threads", lambda _: None)
+    monkeypatch.setattr("benchmarks.scaling.mp.spawn", lambda run, arguments, nprocs: run(0, *arguments))
     tiny = ("--device", "cpu", "--size", "65,65", "--depth", "50", "--warmup", "0", "--repeat", "1")
     points = ("--batches", "1", "--sizes", "65", "--processes", "1")
     printed = run("scaling.py", *tiny, *points, "--figure", str(tmp_path / "scaling.png"))

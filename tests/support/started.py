@@ -32,6 +32,8 @@ class Started:
 
     def __init__(self, order: Mapping[str, Any]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="started-"))
+        for name in ("stdout", "stderr", *order["outputs"]):
+            (self.folder / name).touch()  # to be read whenever it has started
         pipe = _forking().stdin
         assert pipe is not None
         pipe.write(json.dumps({"folder": str(self.folder), **order}) + "\n")
@@ -59,8 +61,7 @@ class Started:
     def communicate(self, timeout: float = 120) -> tuple[str, str]:
         """Wait for the end and return what it said, to standard output and to standard error."""
         self.wait(timeout)
-        files = [self.folder / name for name in ("stdout", "stderr")]
-        said = [file.read_text() if file.exists() else "" for file in files]
+        said = [(self.folder / name).read_text() for name in ("stdout", "stderr")]
         shutil.rmtree(self.folder)
         return said[0], said[1]
 

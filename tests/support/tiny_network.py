@@ -15,10 +15,10 @@ class TinyNetwork(nn.Module):
     """Takes images and gives the six outputs; has dropout and BatchNorm, whose randomness and state a resumed run
     must get right.
 
-    STEP_SECONDS in the environment slows each training step down, so that a test can interrupt one. DIE_AT_STEP kills
-    process 1, as a crash would, at that training step (unless torchrun has restarted it already). BREAK_AT_STEP makes
-    the outputs of a training step NaN; FAIL_AT_STEP raises what a GPU without enough memory does,
-    FAIL_IN_VALIDATION the same there.
+    STEP_SECONDS in the environment slows each training step down, so that a test can interrupt one. DIE_AT_STEPS kills
+    process 1, as a crash would, once at each of these training steps, counted from its start (`2,9`: at its second
+    step, and at the ninth after torchrun has started it again). BREAK_AT_STEP makes the outputs of a training step NaN;
+    FAIL_AT_STEP raises what a GPU without enough memory does, FAIL_IN_VALIDATION the same there.
     """
 
     def __init__(self, num_classes: int, input_size: tuple[int, int], *, depth: int = 101) -> None:
@@ -53,8 +53,9 @@ class TinyNetwork(nn.Module):
     def _misbehave(self) -> None:
         self.calls += 1
         time.sleep(float(os.environ.get("STEP_SECONDS", 0)))
-        first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
-        if self.calls == int(os.environ.get("DIE_AT_STEP", 0)) and os.environ["RANK"] == "1" and first_start:
+        restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+        last_step = dict(enumerate(os.environ.get("DIE_AT_STEPS", "0").split(","))).get(restarts, "0")
+        if self.calls == int(last_step) and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.calls == int(os.environ.get("FAIL_AT_STEP", 0)):
             raise torch.OutOfMemoryError("no memory left")

@@ -50,17 +50,6 @@ def start(people: Path, tmp_path: Path) -> Start:
 
 
 @pytest.fixture
-def start_with_torchrun(people: Path, tmp_path: Path) -> Start:
-    """Do the same in two processes, which torchrun starts once more after a crash."""
-    torchrun = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "--monitor-interval", "0.2"]
-    return lambda name, *options, **environment: started.run(
-        torch.distributed.run.__file__,
-        [*torchrun, str(TINY), *arguments(people, tmp_path / name, *options)],
-        environment=environment,
-    )
-
-
-@pytest.fixture
 def start_here(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Start]:
@@ -242,21 +231,6 @@ def test_an_epoch_outlives_an_error_in_its_validation(start_here: Start, uninter
 
 
 @pytest.mark.slow
-def test_a_restart_leaves_an_earlier_run_alone(start_with_torchrun: Start, uninterrupted: Path, tmp_path: Path) -> None:
-    """Without --resume a run is a new one, also when it crashes before its first snapshot."""
-    folder = tmp_path / "new"
-    folder.mkdir()
-    old = (uninterrupted / "DEMO_epoch_Last.pth").read_bytes()
-    (folder / "DEMO_epoch_Last.pth").write_bytes(old)
-    options = ("--batch-size", "2", "--epochs", "1")
-    result = start_with_torchrun("new", *options, DIE_AT_STEP="2")
-    assert result.returncode == 0, result.stderr
-    assert "Continuing" not in result.stdout
-    assert [line["step"] for line in log_lines(folder, "step")][-6:] == [1, 2, 3, 4, 5, 6]
-    assert (folder / "run_1" / "DEMO_epoch_Last.pth").read_bytes() == old
-
-
-@pytest.mark.slow
 def test_two_processes_train_what_one_trains_with_the_same_images_a_step(
     start_here: Start, in_two_processes: Path, tmp_path: Path
 ) -> None:
@@ -274,13 +248,23 @@ def test_two_processes_train_what_one_trains_with_the_same_images_a_step(
 
 
 @pytest.mark.slow
-def test_torchrun_restarts_from_the_last_snapshot(
-    start_with_torchrun: Start, in_two_processes: Path, tmp_path: Path
+def test_torchrun_restarts_from_the_last_snapshot_of_the_run_and_of_no_other(
+    people: Path, uninterrupted: Path, in_two_processes: Path, tmp_path: Path
 ) -> None:
-    result = start_with_torchrun("restarted", "--batch-size", "2", DIE_AT_STEP="9")
+    """Without --resume a run is a new one, also after a crash before its first snapshot. The second crash is later."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    earlier = (uninterrupted / "DEMO_epoch_Last.pth").read_bytes()
+    (folder / "DEMO_epoch_Last.pth").write_bytes(earlier)
+    torchrun = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "2", "--monitor-interval", "0.2"]
+    command = [*torchrun, str(TINY), *arguments(people, folder, "--batch-size", "2")]
+    result = started.run(torch.distributed.run.__file__, command, environment={"DIE_AT_STEPS": "2,9"})
     assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Continuing") == 1
     assert f"step 6 of {STEPS}" in result.stdout
-    assert_same(tmp_path / "restarted", in_two_processes)
+    assert [line["step"] for line in log_lines(folder, "step")][-6:] == [7, 8, 9, 10, 11, 12]
+    assert_same(folder, in_two_processes)
+    assert (folder / "run_1" / "DEMO_epoch_Last.pth").read_bytes() == earlier
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(start_here: Start, tmp_path: Path) -> None:
