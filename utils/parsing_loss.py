@@ -14,6 +14,9 @@ from torch import Tensor
 from dataset import IGNORE_LABEL
 from modules.layers import resize, resize_matrix
 
+BITS_OF_ONE = 0x3F800000
+"""Those of 1 as a float32."""
+
 
 def parsing_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return cross entropy + Lovász-softmax of logits (N, K, h, w) resized to labels (N, H, W), and each of the two.
@@ -168,9 +171,6 @@ def _sort_descending(errors: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
     keys = (_falling(errors).long() << 32) | pixels
     keys.numpy().sort()
     return _errors_of(keys >> 32), keys & 0xFFFFFFFF
-
-
-BITS_OF_ONE = 0x3F800000
 
 
 def _falling(errors: Tensor) -> Tensor:

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modules.layers import classifier, conv_bn_act, conv_bn_act_1d, joined_conv_bn_act, leaky_relu, resize
+from modules.layers import (
+    classifier,
+    conv_bn_act,
+    conv_bn_act_1d,
+    joined_conv_bn_act,
+    leaky_relu,
+    resize,
+    resize_matrix,
+)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 7])
@@ -30,6 +38,15 @@ def test_activation_leaks_a_hundredth() -> None:
 def test_resize_aligns_the_corners() -> None:
     ramp = torch.arange(4.0).expand(1, 1, 3, 4)
     assert torch.equal(resize(ramp, (3, 7))[0, 0, 0], torch.arange(7) / 2)
+
+
+@pytest.mark.parametrize("small", [1, 2, 7, 30, 118])
+@pytest.mark.parametrize("large", [1, 2, 5, 119, 473])
+def test_a_product_with_the_resizing_matrix_is_a_resize(small: int, large: int) -> None:
+    maps = torch.randn(2, 3, small, 4, dtype=torch.float64)
+    product = resize_matrix(small, large, like=maps) @ maps
+    torch.testing.assert_close(product, resize(maps, (large, 4)), rtol=1e-12, atol=1e-12)
+    assert resize_matrix(small, large, like=maps.bfloat16()).dtype == torch.float32
 
 
 def test_classifier_adds_its_bias() -> None:
