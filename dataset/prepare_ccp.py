@@ -32,6 +32,7 @@ from tqdm import tqdm
 from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
 from dataset.files import open_regular, read_regular, show, visible_files
+from dataset.interrupts import left_to_this_process
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.options import OptionParser
 from dataset.reading import save_label, save_picture
@@ -223,7 +224,10 @@ def _read_mat(path: Path, variable: str, *, most_bytes: int) -> NDArray[Any]:
         content = read_regular(path)
         if not _unpacks_to(content, most_bytes):
             raise ValueError(f"it unpacks to more than {most_bytes:,} bytes")
-        return _reader().submit(_load, content, variable).result()
+        reader = _reader()  # before the block, which multiprocessing lifts while it makes a queue
+        with left_to_this_process():
+            read = reader.submit(_load, content, variable)
+        return read.result()
     except BrokenProcessPool as error:
         _reader.cache_clear()
         raise DatasetError(f"{path}: scipy crashes while reading it; fetch the repository again") from error

@@ -1,8 +1,12 @@
 """`python -m dataset.prepare_ccp` on archives that are not what they should be: one sentence, and exit status 2."""
 
 import os
+import shutil
 import signal
 import struct
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -115,6 +119,20 @@ def test_a_file_that_crashes_scipy_is_told_and_the_next_one_read(
             "label_list.mat: scipy crashes while reading it; fetch the repository again"
         )
     assert main(["--source", str(source), "--output", str(source.parent / "out")]) == 0
+
+
+def test_ctrl_c_is_one_line_with_a_process_that_reads(source: Path) -> None:
+    for other in split_ids()["train"][1:200]:
+        shutil.copy(source / f"photos/{ID}.jpg", source / f"photos/{other}.jpg")
+        shutil.copy(source / LABEL, source / f"annotations/pixel-level/{other}.mat")
+    output = source.parent / "out"
+    command = [sys.executable, "-m", "dataset.prepare_ccp", "--source", str(source), "--output", str(output)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not list(output.glob("train_images/*.jpg")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "\nInterrupted.\n"
+    assert process.returncode == 128 + signal.SIGINT
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
