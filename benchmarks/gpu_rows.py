@@ -117,8 +117,8 @@ def with_tf32(run: Callable[[], object], allowed: bool) -> Callable[[], None]:
     """Return a function that runs with or without TF32 in convolutions."""
 
     def switched() -> None:
-        torch.backends.cudnn.allow_tf32 = allowed
-        run()
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=allowed):
+            run()
 
     return switched
 

@@ -70,9 +70,8 @@ def shares(run: Callable[[], object], device: torch.device) -> dict[str, float]:
         run()
     times: Counter[str] = Counter()
     for event in found.key_averages():
-        if (
-            event.device_type == DeviceType.CPU
-        ):  # the operations; a GPU's kernels are counted with those that began them
+        # The operations; a GPU's kernels are counted with those that began them.
+        if event.device_type == DeviceType.CPU:
             times[kind_of(event.key)] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
     return {kind: 100 * time / times.total() for kind, time in times.most_common()}
 
@@ -129,10 +128,8 @@ def main() -> None:
     about = f"{height} x {width}, a step of {options.batch}, depth {options.depth}, amp {options.amp}"
     print(f"{about}; {setting_line(device)}")
     if options.json:
-        write_json(
-            options.json,
-            {"shares": found, "size": options.size, "batch": options.batch, "amp": options.amp} | setting(device),
-        )
+        asked = {name: getattr(options, name) for name in ("size", "batch", "amp")}
+        write_json(options.json, {"shares": found} | asked | setting(device))
 
 
 if __name__ == "__main__":

@@ -217,10 +217,6 @@ def _is_there(source: Path, name: str) -> bool:
 def _read_mat(path: Path, variable: str, *, most_bytes: int) -> NDArray[Any]:
     """Return a variable of a MATLAB file, which may have so many bytes, also where they are compressed."""
     try:
-        import scipy.io  # noqa: F401
-    except ImportError as error:
-        raise DatasetError("scipy is needed to read MATLAB files: pip install scipy") from error
-    try:
         content = read_regular(path)
         if not _unpacks_to(content, most_bytes):
             raise ValueError(f"it unpacks to more than {most_bytes:,} bytes")
@@ -228,6 +224,8 @@ def _read_mat(path: Path, variable: str, *, most_bytes: int) -> NDArray[Any]:
         with left_to_this_process():
             read = reader.submit(_load, content, variable)
         return read.result()
+    except ImportError as error:
+        raise DatasetError("scipy is needed to read MATLAB files: pip install scipy") from error
     except BrokenProcessPool as error:
         _reader.cache_clear()
         raise DatasetError(f"{path}: scipy crashes while reading it; fetch the repository again") from error

@@ -77,7 +77,6 @@ def _before_resize(gradient: Tensor, size: torch.Size) -> Tensor:
     Resizing multiplies by a matrix from either side, so this multiplies by their transposes: deterministic on GPUs,
     where the backward pass of PyTorch's resizing is not.
     """
-
     rows = resize_matrix(size[0], gradient.shape[-2], like=gradient)
     columns = resize_matrix(size[1], gradient.shape[-1], like=gradient)
     return rows.T @ gradient @ columns

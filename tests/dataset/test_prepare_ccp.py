@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataset.check import main as check
 from dataset.descriptions import list_samples, load_description
-from dataset.prepare_ccp import CLASS_TAGS, main, split_ids
+from dataset.prepare_ccp import CLASS_TAGS, _load, main, split_ids
 from dataset.reading import read_image, read_label
 from tests.support.clothing import BOOTS, HAIR, SKIN, TAGS, make_repository, person
 
@@ -213,9 +214,16 @@ def test_a_repository_without_photographs_is_an_error(
     assert "has none of the photographs 0001 to 1004" in capsys.readouterr().err
 
 
+def load_without_scipy(*arguments: Any) -> Any:
+    """Do what the process that reads does, as if scipy were not installed there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "scipy.io", None)
+        return _load(*arguments)
+
+
 def test_without_scipy_the_message_says_what_to_install(
     repository: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setattr("dataset.prepare_ccp._load", load_without_scipy)
     assert prepare(repository(), tmp_path / "ccp") == 2
     assert "pip install scipy" in capsys.readouterr().err

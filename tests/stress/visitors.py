@@ -16,10 +16,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.browser import free_port
 from tests.support.drawn import encoded
 from tests.support.page_visitor import Visitor, file_data
 from tests.support.predicting import person
+from tests.support.started import free_port
 
 SERVER = """
 import sys; sys.path.insert(0, {root!r})

@@ -4,10 +4,8 @@ import importlib.util
 import json
 import shutil
 import signal
-import socket
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.support import started
+from tests.support.started import free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -31,23 +30,6 @@ def missing_programs() -> list[str]:
     """Return what has to be installed before the page can be tried in a browser."""
     packages = [name for name in ("gradio", "selenium") if importlib.util.find_spec(name) is None]
     return packages + [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Return what a condition gives as soon as it gives something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.05)
-    raise AssertionError(f"{what} did not come within {seconds} s")
-
-
-def free_port() -> int:
-    """Return a port of this computer that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.support.browser import free_port
+from tests.support.started import free_port
 from tests.support.tiny_parser import tiny_parser
 from utils.web.upload import Limits
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -38,7 +38,7 @@ class Started:
         assert pipe is not None
         pipe.write(json.dumps({"folder": str(self.folder), **order}) + "\n")
         pipe.flush()
-        _wait_for(self.folder / "pid", 60)
+        wait_for((self.folder / "pid").exists, "the process", 60)
         self.pid = int((self.folder / "pid").read_text())
         self.returncode: int | None = None
 
@@ -51,12 +51,11 @@ class Started:
     def wait(self, timeout: float = 120) -> int:
         """Wait for the end and return the exit status."""
         try:
-            if self.poll() is None:
-                _wait_for(self.folder / "status", timeout)
-        except TimeoutError:
+            wait_for(lambda: self.poll() is not None, "the end of the process", timeout)
+        except AssertionError:
             os.killpg(self.pid, signal.SIGKILL)
             raise
-        return cast(int, self.poll())
+        return cast(int, self.returncode)
 
     def communicate(self, timeout: float = 120) -> tuple[str, str]:
         """Wait for the end and return what it said, to standard output and to standard error."""
@@ -99,10 +98,7 @@ def start_together(
     processes: int, script: str | os.PathLike[str], arguments: Sequence[str | os.PathLike[str]] = (), **options: Any
 ) -> list[Started]:
     """Start a script in processes that know of each other, with the variables that torchrun sets."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **options.pop("environment", {})}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **options.pop("environment", {})}
     shared |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
     ranks = ({"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes))
     return [start(script, arguments, environment=shared | rank, **options) for rank in ranks]
@@ -125,12 +121,21 @@ def _ended(
     )
 
 
-def _wait_for(path: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{path} did not appear within {seconds} s")
-        time.sleep(0.01)
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """Return what a condition gives as soon as it gives something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+def free_port() -> int:
+    """Return a port of this computer that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @functools.cache

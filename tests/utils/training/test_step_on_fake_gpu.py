@@ -1,4 +1,4 @@
-"""A training step and a prediction on a GPU that is not there: devices, types, and that nothing waits for the GPU."""
+"""A training step and a prediction on a GPU that is not there: devices, types, and what waits for the GPU."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -66,7 +66,7 @@ def amp(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_step_stays_on_the_gpu_and_never_waits_for_it(
+def test_a_step_stays_on_the_gpu_and_waits_for_it_only_where_the_loss_must(
     network: CSENet, amp: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both of its batches, one of them mixed up with itself, forward, losses, backward and the optimiser's update."""

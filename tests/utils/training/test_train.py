@@ -56,13 +56,13 @@ def start_here(
     """Do the same as `start` in this process, where nothing gets killed: without seconds of importing PyTorch."""
 
     def run(name: str, *options: str, **environment: str) -> Any:
-        options_of_run = arguments(people, tmp_path / name, *options)
+        command = arguments(people, tmp_path / name, *options)
         capfd.readouterr()
         with monkeypatch.context() as patch:
             for variable, value in environment.items():
                 patch.setenv(variable, value)
-            status = train.main(options_of_run, build_network=TinyNetwork)  # type: ignore[arg-type]
-        return subprocess.CompletedProcess(options_of_run, status, *capfd.readouterr())
+            status = train.main(command, build_network=TinyNetwork)  # type: ignore[arg-type]
+        return subprocess.CompletedProcess(command, status, *capfd.readouterr())
 
     yield run
     torch.use_deterministic_algorithms(False)

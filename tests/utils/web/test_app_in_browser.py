@@ -11,9 +11,10 @@ from PIL import Image
 
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
-from tests.support.browser import Visit, chromium, missing_programs, served, wait_for
+from tests.support.browser import Visit, chromium, missing_programs, served
 from tests.support.crowd import PEOPLE, crowd
 from tests.support.drawn import drawn, encoded
+from tests.support.started import wait_for
 from utils.checkpoint.snapshots import snapshot_content, write_snapshot
 from utils.inference import HumanParser
 from utils.inference.people import parsed_boxes

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import served, wait_for
+from tests.support.browser import served
 from tests.support.drawn import drawn, encoded
 from tests.support.page_visitor import Visitor, file_data, served_page
+from tests.support.started import wait_for
 from tests.support.tiny_parser import tiny_parser
 from utils.web.upload import Limits
 
