@@ -121,5 +121,6 @@ def _head(in_channels: int, channels: int, num_classes: int) -> nn.Sequential:
 
 def _initialise(module: nn.Module) -> None:
     """Kaiming-normal convolutions; BatchNorm, linear layers and gates already start as they should."""
-    if isinstance(module, nn.Conv1d | nn.Conv2d):
+    # A meta tensor has no values, and PyTorch would import SymPy, which takes two seconds, to draw none.
+    if isinstance(module, nn.Conv1d | nn.Conv2d) and not module.weight.is_meta:
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

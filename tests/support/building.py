@@ -5,10 +5,11 @@ import copy
 from collections.abc import Callable, Iterator
 
 import pytest
-import torch
+from torch import Tensor, nn
 
 from networks import CSENet
 from networks.resnet import BLOCKS
+from utils.checkpoint.snapshots import blank_network
 
 SHORT = 14
 """The depth of a backbone for tests, counted as those of ResNets are: four blocks of three layers, and two."""
@@ -18,10 +19,8 @@ Build = Callable[[tuple[int, int]], CSENet]
 
 
 def empty_network(num_classes: int = 20, input_size: tuple[int, int] = (97, 97), *, depth: int = 101) -> CSENet:
-    """Build a network in eval mode whose tensors hold anything: it is to be filled."""
-    with torch.device("meta"):
-        model = CSENet(num_classes, input_size, depth=depth)
-    return model.to_empty(device="cpu").eval()
+    """Build a network in eval mode that is to be filled."""
+    return blank_network(num_classes, input_size, depth=depth).eval()
 
 
 def trainable_copy(model: CSENet) -> CSENet:
@@ -35,3 +34,20 @@ def short_backbone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BLOCKS, SHORT, (1, 1, 1, 1))
         yield
+
+
+class SecondMap(nn.Module):
+    """Stands in for a stage of the decoder: passes on the map so far."""
+
+    def forward(self, _: Tensor, high: Tensor) -> Tensor:
+        return high
+
+
+def without_middle_stages(model: CSENet) -> CSENet:
+    """Return a network, with the same tensors, that has one of each of its parts.
+
+    Of the decoder's stages, which differ in nothing but their maps' sizes, it has the first and the last.
+    """
+    model = copy.copy(model)
+    model._modules = model._modules | {"stage2": SecondMap(), "stage3": SecondMap()}
+    return model

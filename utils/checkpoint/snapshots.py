@@ -85,15 +85,24 @@ def load_model(path: str | os.PathLike[str], *, input_size: tuple[int, int] | No
         raise CheckpointError(f"{where} holds a backbone alone; it can start a training, but it cannot parse pictures")
     trained = read_training(content, where)
     size = trained.input_size or PUBLISHED_INPUT_SIZE if input_size is None else input_size
-    with torch.device("meta"):  # no time spent on initial values that are about to be replaced
-        # `fill` says what is wrong with weights whose number of classes or depth cannot be told.
-        model = CSENet(weights.num_classes or 20, size, depth=weights.depth or 101)
-    model.to_empty(device="cpu")
-    for buffer in model.buffers():  # the step counters, which old files lack
-        buffer.zero_()
+    # `fill` says what is wrong with weights whose number of classes or depth cannot be told.
+    model = blank_network(weights.num_classes or 20, size, depth=weights.depth or 101)
     fill(model, weights)
     info = {key: value for key, value in content.items() if key not in ("model", "optimizer", "scaler")}
     return LoadedModel(model.eval(), trained.description, info if trained.description else {})
+
+
+def blank_network(num_classes: int, input_size: tuple[int, int], *, depth: int) -> CSENet:
+    """Build a network full of zeros, which costs no time: its values are about to come from a file.
+
+    The step counters, which old files lack, stay zero.
+    """
+    with torch.device("meta"):
+        model = CSENet(num_classes, input_size, depth=depth)
+    # Not `to_empty`: with meta tensors it imports SymPy, which takes two seconds.
+    zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(zeros, assign=True)
+    return model
 
 
 class Training(NamedTuple):
