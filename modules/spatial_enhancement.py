@@ -56,15 +56,13 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 
 
 def _base_axis(length: int, like: Tensor) -> Tensor:
-    """Return `linspace(-1, 1, length)` with the device and type of `like`, as torch computes it: from both ends.
+    """Return `linspace(-1, 1, length)` with the device and type of `like`.
 
     The rounding to float32 also happens for float64: the recorded numbers of the published network have it.
     """
-    if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
-        return torch.linspace(-1, 1, length, device=like.device).to(like.dtype)
-    # Written out, because `torch.linspace` ties an exported or compiled network to one size.
-    index = torch.arange(length, dtype=like.dtype, device=like.device)
-    last = index[-1]
-    step = (2 / last.clamp(min=1)).float().to(like.dtype)
-    first_half = (index < length // 2) | (index == 0)
-    return torch.where(first_half, -1 + index * step, 1 - (last - index) * step).float().to(like.dtype)
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        # `torch.linspace` ties an exported or compiled network to one size.
+        axis = torch.arange(length, dtype=torch.float32, device=like.device) * (2 / max(length - 1, 1)) - 1
+    else:
+        axis = torch.linspace(-1, 1, length, device=like.device)
+    return axis.to(like.dtype)
