@@ -88,34 +88,20 @@ def _gray(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Return the picture with brightness, contrast, saturation and hue changed, in random order."""
-    changes = (
-        (_brightness, rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS)),
-        (_contrast, rng.uniform(1 - CONTRAST, 1 + CONTRAST)),
-        (_saturation, rng.uniform(1 - SATURATION, 1 + SATURATION)),
-        (_hue, rng.uniform(-HUE, HUE)),
-    )
-    for index in rng.permutation(len(changes)):
-        adjust, amount = changes[index]
-        picture = adjust(picture, amount)
+    """Return the picture with brightness, contrast, saturation and hue changed, in random order.
+
+    What torchvision's `adjust_...` do to a PIL image, to the bit. Importing torchvision for it would more than double
+    the time that a training takes to start.
+    """
+    enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+    factors = [rng.uniform(1 - reach, 1 + reach) for reach in (BRIGHTNESS, CONTRAST, SATURATION)]
+    shift = rng.uniform(-HUE, HUE)
+    for change in rng.permutation(4):
+        picture = enhancers[change](picture).enhance(factors[change]) if change < 3 else _shift_hue(picture, shift)
     return picture
 
 
-# What torchvision's `adjust_...` do to a PIL image, to the bit. Importing torchvision for it would more than double the
-# time that a training takes to start.
-def _brightness(picture: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Brightness(picture).enhance(factor)
-
-
-def _contrast(picture: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Contrast(picture).enhance(factor)
-
-
-def _saturation(picture: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Color(picture).enhance(factor)
-
-
-def _hue(picture: Image.Image, shift: float) -> Image.Image:
+def _shift_hue(picture: Image.Image, shift: float) -> Image.Image:
     """Shift the hue by a share of the colour circle, -0.5 to 0.5."""
     hue, saturation, value = picture.convert("HSV").split()
     turned = hue.point([(level + int(shift * 255)) % 256 for level in range(256)])

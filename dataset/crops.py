@@ -42,22 +42,14 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         *,
         input_size: tuple[int, int],
         seed: int,
-        random_mirror: bool = True,
-        random_scale: bool = True,
-        random_rotation: bool = True,
-        random_colour: bool = True,
+        **switches: bool,
     ) -> None:
-        """input_size is (height, width) in pixels; seed is a whole number that is not negative."""
+        """input_size is (height, width) in pixels, seed not negative, switches are `augment`'s, as `random_mirror`."""
         self.samples = samples
         self.description = description
         self.input_size = input_size
         self.seed = seed
-        self.switches = {
-            "random_mirror": random_mirror,
-            "random_scale": random_scale,
-            "random_rotation": random_rotation,
-            "random_colour": random_colour,
-        }
+        self.switches = switches
         self.at_hand = PhotographsAtHand(samples)
         self._mirror_table = description.mirror_table()
 

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,10 @@ import pytest
 import torch
 import torchvision
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 
 from dataset import augmentation
-from dataset.augmentation import (
-    augment,
-    change_colours,
-    mirror,
-    random_angle,
-    random_scale_factor,
-)
+from dataset.augmentation import augment, change_colours, mirror, random_angle, random_scale_factor
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import affine_matrix, crop_box, warp_image, warp_label
 
@@ -102,44 +98,44 @@ def test_half_the_photographs_keep_their_colours_and_a_sixth_each_is_blurred_jit
 
 
 def test_jitter_draws_its_amounts_from_the_published_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: dict[str, list[float]] = {name: [] for name in ("brightness", "contrast", "saturation", "hue")}
+    reaches = {"brightness": 0.1026, "contrast": 0.0935, "saturation": 0.8386, "hue": 0.1592}
+    drawn: dict[str, list[float]] = {name: [] for name in reaches}
     order: list[str] = []
-    for name, amounts in drawn.items():
 
-        def adjust(
-            picture: Image.Image, amount: float, name: str = name, amounts: list[float] = amounts
-        ) -> Image.Image:
-            amounts.append(amount)
-            order.append(name)
-            return picture
+    def note(picture: Image.Image, amount: float, *, name: str) -> Image.Image:
+        drawn[name].append(amount)
+        order.append(name)
+        return picture
 
-        monkeypatch.setattr(augmentation, f"_{name}", adjust)
+    for enhancer, name in (("Brightness", "brightness"), ("Contrast", "contrast"), ("Color", "saturation")):
+        enhance = partial(note, name=name)
+        monkeypatch.setattr(
+            ImageEnhance, enhancer, lambda picture, enhance=enhance: SimpleNamespace(enhance=partial(enhance, picture))
+        )
+    monkeypatch.setattr(augmentation, "_shift_hue", partial(note, name="hue"))
     rng = np.random.default_rng(0)
     for _ in range(2000):
         augmentation._jitter(Image.new("RGB", (1, 1)), rng)
-    for name, middle, reach in (
-        ("brightness", 1, 0.1026),
-        ("contrast", 1, 0.0935),
-        ("saturation", 1, 0.8386),
-        ("hue", 0, 0.1592),
-    ):
+    for name, reach in reaches.items():
+        middle = 0 if name == "hue" else 1
         distance = np.abs(np.array(drawn[name]) - middle)
-        assert distance.max() <= reach
-        assert distance.max() > 0.98 * reach
+        assert 0.98 * reach < distance.max() <= reach
         assert np.mean(drawn[name]) == pytest.approx(middle, abs=0.06 * reach)
     orders = {tuple(order[i : i + 4]) for i in range(0, len(order), 4)}
     assert len(orders) == 24
     assert {frozenset(names) for names in orders} == {frozenset(drawn)}
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
-def test_each_jitter_is_torchvisions_to_the_bit(name: str) -> None:
-    adjust = getattr(torchvision.transforms.functional, f"adjust_{name}")
-    picture = Image.fromarray(photograph(40, 30)[0])
-    amounts = (-0.1592, -0.0031, 0.0, 0.1, 0.1592) if name == "hue" else (0.1614, 0.9, 1.0, 1.1026, 1.8386)
-    for amount in amounts:
-        ours = getattr(augmentation, f"_{name}")(picture, amount)
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(adjust(picture, amount)))
+@pytest.mark.parametrize("seed", range(20))
+def test_jitter_is_torchvisions_to_the_bit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    amounts = [rng.uniform(1 - reach, 1 + reach) for reach in (0.1026, 0.0935, 0.8386)] + [rng.uniform(-0.1592, 0.1592)]
+    picture = expected = Image.fromarray(photograph(40, 30)[0])
+    for index in rng.permutation(4):
+        name = ("brightness", "contrast", "saturation", "hue")[index]
+        expected = getattr(torchvision.transforms.functional, f"adjust_{name}")(expected, amounts[index])
+    jittered = augmentation._jitter(picture, np.random.default_rng(seed))
+    np.testing.assert_array_equal(np.asarray(jittered), np.asarray(expected))
 
 
 def test_without_randomness_the_crop_is_the_whole_photograph(only: Callable[..., None]) -> None:
