@@ -18,11 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
 from dataset import IGNORE_LABEL
-from dataset.class_chart import ChartColumn, draw_class_chart
+from dataset.class_chart import draw_class_chart
 from dataset.command import DONE, NOT_ALL_WELL, run_command
 from dataset.content import Problem, SampleFindings, SplitContent, findings_of
 from dataset.descriptions import DatasetDescription, load_description
@@ -259,15 +258,8 @@ def run(options: argparse.Namespace) -> int:
     if options.report:
         write_json(options.report, report_of(options.data_dir, description, contents, problems, warnings))
     if options.output:
-        save_picture(options.output, _draw(description, contents), "PNG")
+        save_picture(options.output, draw_class_chart(description, contents), "PNG")
     return NOT_ALL_WELL if problems else DONE
-
-
-def _draw(description: DatasetDescription, contents: dict[str, SplitContent]) -> Image.Image:
-    columns = [ChartColumn(split, content.shares(), content.presence()) for split, content in contents.items()]
-    numbers = " and ".join(f"{len(content.sizes)} {split}" for split, content in contents.items())
-    title = f"{description.name}: {numbers} photographs"
-    return draw_class_chart(title, description.class_names, description.palette, columns)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """A picture of what a dataset is made of: one row a class, in the class's colour."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from dataset.content import SplitContent
+from dataset.descriptions import DatasetDescription
+from dataset.palette import Colour
 
 ROW_HEIGHT, TOP, BOTTOM, MARGIN, PANEL_WIDTH, PANEL_GAP = 30, 100, 24, 28, 420, 90
 SMALLEST_SHARE = 0.001  # percent; the left end of the logarithmic axis
@@ -13,96 +16,65 @@ INK, FAINT, OUTLINE, PAPER = (40, 40, 44), (222, 224, 228), (150, 150, 150), (25
 FONT = ImageFont.load_default(size=15)
 
 
-class ChartColumn(NamedTuple):
-    """One split: its name, and per class the share of pixels and of photographs showing it, (K,) percent."""
-
-    name: str
-    shares: NDArray[np.float64]
-    presence: NDArray[np.float64]
-
-
-def draw_class_chart(
-    title: str, class_names: Sequence[str], colours: NDArray[np.uint8], columns: Sequence[ChartColumn]
-) -> Image.Image:
+def draw_class_chart(description: DatasetDescription, contents: Mapping[str, SplitContent]) -> Image.Image:
     """Return bars per class and split: share of the pixels (logarithmic), share of the photographs (linear).
 
-    colours: (256, 3) uint8 RGB. The first column's bars are the upper ones and in full colour.
+    The first split's bars are the upper ones and in full colour.
     """
-    shades = [(int(red), int(green), int(blue)) for red, green, blue in colours[: len(class_names)]]
-    names_width = int(max(FONT.getlength(name) for name in class_names)) + 78
-    left = MARGIN + names_width
+    names = description.class_names
+    shades = [(red, green, blue) for red, green, blue in description.palette[: len(names)].tolist()]
+    left = MARGIN + int(max(FONT.getlength(name) for name in names)) + 78
     right = left + PANEL_WIDTH + PANEL_GAP
-    height = TOP + ROW_HEIGHT * len(class_names) + BOTTOM
-    picture = Image.new("RGB", (right + PANEL_WIDTH + PANEL_GAP, height), PAPER)
+    picture = Image.new("RGB", (right + PANEL_WIDTH + PANEL_GAP, TOP + ROW_HEIGHT * len(names) + BOTTOM), PAPER)
     draw = ImageDraw.Draw(picture)
+    numbers = " and ".join(f"{len(content.sizes)} {split}" for split, content in contents.items())
+    title = f"{description.name}: {numbers} photographs"
     draw.text((MARGIN, 18), title, INK, ImageFont.load_default(size=21))
-    for index, (name, shade) in enumerate(zip(class_names, shades, strict=True)):
+    for index, (name, shade) in enumerate(zip(names, shades, strict=True)):
         middle = TOP + ROW_HEIGHT * index + ROW_HEIGHT // 2
         draw.text((MARGIN + 26, middle), str(index), INK, FONT, anchor="rm")
         draw.rectangle((MARGIN + 36, middle - 8, MARGIN + 52, middle + 8), shade, OUTLINE)
         draw.text((MARGIN + 62, middle), name, INK, FONT, anchor="lm")
-    names = " / ".join(column.name for column in columns)
-    shares = np.stack([column.shares for column in columns], axis=1)
-    presence = np.stack([column.presence for column in columns], axis=1)
-    _draw_axis(draw, left, height, f"% of labelled pixels ({names})", _log_position, (0.001, 0.01, 0.1, 1, 10, 100))
-    _draw_rows(draw, left, shares, _log_position, shades)
-    _draw_axis(draw, right, height, f"% of photographs with the class ({names})", _linear_position, range(0, 101, 25))
-    _draw_rows(draw, right, presence, _linear_position, shades)
+    shares = np.stack([content.shares() for content in contents.values()], axis=1)
+    presence = np.stack([content.presence() for content in contents.values()], axis=1)
+    splits = " / ".join(contents)
+    draw.text((left, 52), f"% of labelled pixels ({splits})", INK, FONT)
+    _draw_panel(draw, left, shares, shades, _log_position, (0.001, 0.01, 0.1, 1, 10, 100))
+    draw.text((right, 52), f"% of photographs with the class ({splits})", INK, FONT)
+    _draw_panel(draw, right, presence, shades, lambda percent: percent / 100, range(0, 101, 25))
     return picture
 
 
-def _draw_axis(
-    draw: ImageDraw.ImageDraw,
-    left: int,
-    height: int,
-    caption: str,
-    position: Callable[[float], float],
-    ticks: Sequence[float],
-) -> None:
-    draw.text((left, 52), caption, INK, FONT)
-    for tick in ticks:
-        x = left + PANEL_WIDTH * position(tick)
-        draw.line([(x, TOP - 4), (x, height - BOTTOM)], FAINT)
-        draw.text((x, TOP - 8), f"{tick:g}", INK, FONT, anchor="ms")
-
-
-def _draw_rows(
+def _draw_panel(
     draw: ImageDraw.ImageDraw,
     left: int,
     values: NDArray[np.float64],
+    shades: Sequence[Colour],
     position: Callable[[float], float],
-    shades: Sequence[tuple[int, int, int]],
+    ticks: Sequence[float],
 ) -> None:
-    """Draw the bars of all classes; `values` is (K, splits) in percent."""
-    for index, (row, shade) in enumerate(zip(values, shades, strict=True)):
-        lengths = [PANEL_WIDTH * position(value) for value in row]
+    """Draw an axis and the bars of all classes; `values` is (K, splits) in percent, `position` on the axis 0 .. 1."""
+    for tick in ticks:
+        x = left + PANEL_WIDTH * position(tick)
+        draw.line([(x, TOP - 4), (x, TOP + ROW_HEIGHT * len(values))], FAINT)
+        draw.text((x, TOP - 8), f"{tick:g}", INK, FONT, anchor="ms")
+    bar_height = (ROW_HEIGHT - 8) / values.shape[1]
+    for index, (row, colour) in enumerate(zip(values, shades, strict=True)):
         top = TOP + ROW_HEIGHT * index
-        _draw_bars(draw, left, top, lengths, shade)
+        lengths = [PANEL_WIDTH * position(value) for value in row]
+        for place, length in enumerate(lengths):  # under one another, the later ones paler
+            shade = tuple(round(value + (255 - value) * min(0.55 * place, 0.8)) for value in colour)
+            y = top + 4 + place * bar_height
+            if length >= 1:
+                draw.rectangle((left, y, left + length, y + bar_height - 1), shade, OUTLINE)
         text = " / ".join(_short_number(value) for value in row)
         draw.text((left + max(lengths) + 6, top + ROW_HEIGHT / 2), text, INK, FONT, anchor="lm")
-
-
-def _draw_bars(
-    draw: ImageDraw.ImageDraw, left: int, top: int, lengths: Sequence[float], colour: tuple[int, int, int]
-) -> None:
-    """Draw a row's bars under one another, the later ones paler."""
-    height = (ROW_HEIGHT - 8) / len(lengths)
-    for place, length in enumerate(lengths):
-        pale = 0.55 * place
-        shade = tuple(round(value + (255 - value) * min(pale, 0.8)) for value in colour)
-        y = top + 4 + place * height
-        if length >= 1:
-            draw.rectangle((left, y, left + length, y + height - 1), shade, OUTLINE)
 
 
 def _log_position(percent: float) -> float:
     """Return where a share lies on the logarithmic axis, 0 .. 1."""
     smallest = np.log10(SMALLEST_SHARE)
     return float((np.log10(max(percent, SMALLEST_SHARE)) - smallest) / (2 - smallest))
-
-
-def _linear_position(percent: float) -> float:
-    return percent / 100
 
 
 def _short_number(percent: float) -> str:
