@@ -7,7 +7,6 @@ suspicious about the counts is said in one place for both, `dataset.suspicions`.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,10 +51,10 @@ class SplitContent:
     """What is in a split, or in the part of it that was looked at.
 
     samples: how many the split has. sizes: (height, width) of its readable photographs. pixels, images_with: (256,)
-    by class, pixels and label maps. share_sums, share_squares: (K,), over the label maps, of a class's share of the
-    pixels that have one. The lists of paths have label maps without any such pixel, label maps of background and
-    ignored pixels alone, and photographs with an EXIF orientation. colours: per palette colour the stored values it
-    stands for, each with the first such label map.
+    by class, pixels and label maps. label_shares: (K,), of each label map that has pixels of a class, the classes'
+    shares of these. The lists of paths have label maps without any such pixel, label maps of background and ignored
+    pixels alone, and photographs with an EXIF orientation. colours: per palette colour the stored values it stands for,
+    each with the first such label map.
     """
 
     num_classes: int
@@ -65,40 +64,33 @@ class SplitContent:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
     images_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
-    share_sums: NDArray[np.float64] = field(init=False)
-    share_squares: NDArray[np.float64] = field(init=False)
+    label_shares: list[NDArray[np.float64]] = field(default_factory=list)
     ignored_whole: list[Path] = field(default_factory=list)
     only_background: list[Path] = field(default_factory=list)
     turned: list[tuple[Path, int]] = field(default_factory=list)
     colours: dict[Colour, dict[int, Path]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.share_sums, self.share_squares = np.zeros((2, self.num_classes))
-
     def add(self, findings: SampleFindings) -> None:
         self.looked_at += 1
-        sample = findings.sample
+        path, pixels = findings.sample.label_path, findings.pixels
         if findings.size is not None:
             self.sizes.append(findings.size)
         if findings.orientation != 1:
-            self.turned.append((sample.image_path, findings.orientation))
-        if findings.pixels is not None and sample.label_path is not None:
-            self._add_label(sample.label_path, findings.pixels)
-            for colour, value in findings.colours.items():
-                self.colours.setdefault(colour, {}).setdefault(value, sample.label_path)
-
-    def _add_label(self, path: Path, pixels: NDArray[np.int64]) -> None:
+            self.turned.append((findings.sample.image_path, findings.orientation))
+        if pixels is None or path is None:
+            return
         self.label_maps += 1
         self.pixels += pixels
         self.images_with += pixels > 0
         counts = pixels[: self.num_classes]
-        shares = counts / max(1, counts.sum())
-        self.share_sums += shares
-        self.share_squares += shares**2
-        if not counts.any():
+        if counts.any():
+            self.label_shares.append(counts / counts.sum())
+            if pixels[IGNORE_LABEL] and not counts[1:].any():
+                self.only_background.append(path)
+        else:
             self.ignored_whole.append(path)
-        elif pixels[IGNORE_LABEL] and not counts[1:].any():
-            self.only_background.append(path)
+        for colour, value in findings.colours.items():
+            self.colours.setdefault(colour, {}).setdefault(value, path)
 
     def shares(self) -> NDArray[np.float64]:
         """Return each class's share of the pixels that have a class, (K,), in percent."""
@@ -140,14 +132,15 @@ def look_at(samples: Sequence[Sample], description: DatasetDescription, *, worke
     order = np.random.default_rng(0).permutation(len(samples))[:LABELS_LOOKED_AT]
     content = SplitContent(description.num_classes, len(samples))
     end = time.monotonic() + SECONDS_TO_LOOK
+
+    def look(index: int) -> SampleFindings:
+        label_path = samples[index].label_path
+        assert label_path is not None
+        return findings_of(samples[index], description, read_label(label_path, description))
+
     with thread_pool(workers) as pool:  # threads: decoding runs outside Python's lock
-        for findings in pool.map(partial(_look_at_one, description=description), [samples[i] for i in order]):
+        for findings in pool.map(look, order):
             content.add(findings)
             if time.monotonic() > end:
                 break
     return content
-
-
-def _look_at_one(sample: Sample, description: DatasetDescription) -> SampleFindings:
-    assert sample.label_path is not None
-    return findings_of(sample, description, read_label(sample.label_path, description))

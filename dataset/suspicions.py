@@ -7,7 +7,6 @@ anything.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,22 +15,12 @@ from dataset.descriptions import DatasetDescription
 from dataset.layouts import Sample
 from dataset.palette import Colour
 
-NAMED = 8
 # From this share of a split's labels on, "nothing but background, the rest ignored" is no coincidence.
 SUSPICIOUS_MASKS = 0.1
 # Two splits differ wildly in a class whose odds differ by this factor and whose mean shares by so many standard errors.
 WILD_ODDS, WILD_ERRORS = 4.0, 4.0
 # Few labels never reach that: means differ by sqrt(labels) standard errors at most. This part of it will do.
 PART_OF_LARGEST_ERROR, FEWEST_LABELS = 0.9, 8
-
-
-class ClassShares(NamedTuple):
-    """A class whose shares of two splits' pixels differ wildly, in percent, and by which factor the odds do."""
-
-    name: str
-    train: float
-    val: float
-    odds_ratio: float
 
 
 def look_before_training(
@@ -119,45 +108,37 @@ def _absent(content: SplitContent, description: DatasetDescription) -> str | Non
 
 
 def _different_shares(contents: Mapping[str, SplitContent], description: DatasetDescription) -> str | None:
-    found = wild_differences(contents, description)
-    if not found:
-        return None
-    named = [f"{c.name} has {c.train:.3g} % of the train pixels and {c.val:.3g} % of the val pixels" for c in found]
-    return (
-        f"{_some(named, 3)}; has a program re-ordered the classes of one split's labels (or their palette, "
-        "where they have one)? Look at a label of each"
-    )
-
-
-def wild_differences(contents: Mapping[str, SplitContent], description: DatasetDescription) -> list[ClassShares]:
-    """Return the classes whose shares differ too much for two parts of one dataset, the worst first.
+    """Name the classes whose shares differ too much for two parts of one dataset, the worst first.
 
     Both must hold: the odds of a pixel to be of the class differ by a factor of 4, and the mean over the labels by 4
     standard errors (of the difference, if all labels were of one kind).
     """
     if set(contents) != {"train", "val"}:
-        return []
+        return None
     train, val = contents["train"], contents["val"]
-    counts = [content.label_maps - len(content.ignored_whole) for content in (train, val)]
+    counts = [len(content.label_shares) for content in (train, val)]
     labels = sum(counts)
     if labels < FEWEST_LABELS or min(counts) < 2:
-        return []
-    mean = (train.share_sums + val.share_sums) / labels
-    variance = (train.share_squares + val.share_squares) / labels - mean**2
+        return None
+    variance = np.var([*train.label_shares, *val.label_shares], axis=0)
     error = np.sqrt(np.maximum(variance, 1e-12) * (1 / counts[0] + 1 / counts[1]))
-    errors = np.abs(train.share_sums / counts[0] - val.share_sums / counts[1]) / error
-    low = 1e-6  # a share of nothing has no odds
-    odds = [shares / (1 - shares) for shares in (np.clip(c.shares() / 100, low, 1 - low) for c in (train, val))]
+    errors = np.abs(np.mean(train.label_shares, axis=0) - np.mean(val.label_shares, axis=0)) / error
+    shares = np.array([train.shares(), val.shares()])
+    clipped = np.clip(shares / 100, 1e-6, 1 - 1e-6)  # a share of nothing has no odds
+    odds = clipped / (1 - clipped)
     ratios = np.maximum(odds[0] / odds[1], odds[1] / odds[0])
     wild = (ratios >= WILD_ODDS) & (errors >= min(WILD_ERRORS, PART_OF_LARGEST_ERROR * labels**0.5))
-    found = [
-        ClassShares(name, float(of_train), float(of_val), float(ratio))
-        for name, of_train, of_val, ratio, chosen in zip(
-            description.class_names, train.shares(), val.shares(), ratios, wild, strict=True
-        )
-        if chosen
+    named = [
+        f"{description.class_names[k]} has {in_train:.3g} % of the train pixels and {in_val:.3g} % of the val pixels"
+        for k, (in_train, in_val) in sorted(enumerate(shares.T), key=lambda item: -ratios[item[0]])
+        if wild[k]
     ]
-    return sorted(found, key=lambda shares: -shares.odds_ratio)
+    if not named:
+        return None
+    return (
+        f"{_some(named, 3)}; has a program re-ordered the classes of one split's labels (or their palette, "
+        "where they have one)? Look at a label of each"
+    )
 
 
 def _moved_colours(contents: Mapping[str, SplitContent]) -> str | None:
@@ -183,5 +164,5 @@ def _amount(content: SplitContent, kind: str) -> str:
     return f"the {count} {kind}" if content.whole else f"the {count} of {content.samples} {kind} looked at"
 
 
-def _some(items: Sequence[str], count: int = NAMED) -> str:
+def _some(items: Sequence[str], count: int = 8) -> str:
     return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")
