@@ -11,13 +11,16 @@ if __name__ == "__main__":
     end_at_once_on_ctrl_c()
 
 import argparse
+import contextlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dataset import IGNORE_LABEL
@@ -26,15 +29,7 @@ from dataset.command import DONE, NOT_ALL_WELL, run_command
 from dataset.content import Problem, SampleFindings, SplitContent, findings_of
 from dataset.descriptions import DatasetDescription, load_description
 from dataset.files import show
-from dataset.layouts import (
-    SPLITS,
-    DatasetError,
-    Sample,
-    describe_layout,
-    read_split,
-    split_exists,
-    split_paths,
-)
+from dataset.layouts import SPLITS, DatasetError, Sample, describe_layout, read_split, split_exists, split_paths
 from dataset.options import WORKERS, OptionParser
 from dataset.reading import check_same_size, read_image, read_label, read_people, save_picture
 from dataset.suspicions import suspicions
@@ -74,34 +69,27 @@ def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Samp
     """Return the samples of a split whose photograph exists, and what does not pair up."""
     ids, images, labels, people, repeated, missing = read_split(data_dir, layout, split)
     images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
-    problems = [Problem("missing", split, message) for message in missing]
-    problems += [
-        Problem("listed twice", split, f"{id_list} has {name} {len(lines)} times (lines {', '.join(map(str, lines))})")
-        for name, lines in repeated.items()
-    ]
-    listed = set(ids)
     source = id_list or images_folder
+    found = [("missing", message) for message in missing]
+    for name, lines in repeated.items():
+        where = ", ".join(map(str, lines))
+        found.append(("listed twice", f"{id_list} has {name} {len(lines)} times (lines {where})"))
     for folder, files, kind in ((images_folder, images, "photograph"), (labels_folder, labels, "label map")):
         if not folder.is_dir():
             continue  # then every file is missing, which is said already
-        problems += [
-            Problem(f"no {kind}", split, f"{folder} has no {kind} of {name}, which {source} has")
-            for name in ids
-            if name not in files
-        ]
-        problems += [
-            Problem("not listed", split, f"{path} is not used: {source} does not have {name}")
+        lacking = [name for name in ids if name not in files]
+        found += [(f"no {kind}", f"{folder} has no {kind} of {name}, which {source} has") for name in lacking]
+        surplus = files.keys() - set(ids)
+        found += [
+            ("not listed", f"{path} is not used: {source} does not have {name}")
             for name, path in files.items()
-            if name not in listed
+            if name in surplus
         ]
     if people:
-        problems += [
-            Problem("no person map", split, f"there is no person map of {name}, which {source} has")
-            for name in ids
-            if name not in people
-        ]
+        lacking = [name for name in ids if name not in people]
+        found += [("no person map", f"there is no person map of {name}, which {source} has") for name in lacking]
     samples = [Sample(name, images[name], labels.get(name), people.get(name)) for name in ids if name in images]
-    return samples, problems
+    return samples, [Problem(kind, split, message) for kind, message in found]
 
 
 def check_samples(
@@ -121,31 +109,28 @@ def check_samples(
 def check_sample(sample: Sample, description: DatasetDescription) -> tuple[SampleFindings, list[tuple[str, str]]]:
     """Read one sample; return what it shows, each part also where the other one is damaged, and what is wrong."""
     problems: list[tuple[str, str]] = []
-    image = label = None
-    try:
+    image: NDArray[np.uint8] | None = None
+    label: NDArray[np.uint8] | None = None
+
+    @contextlib.contextmanager
+    def noted(kind: str) -> Iterator[None]:
+        try:
+            yield
+        except DatasetError as error:
+            problems.append((kind, str(error)))
+
+    with noted("damaged photograph"):
         image = read_image(sample.image_path)
-    except DatasetError as error:
-        problems.append(("damaged photograph", str(error)))
-    if sample.label_path is not None:
-        try:
-            label = read_label(sample.label_path, description)
-        except DatasetError as error:
-            problems.append(("wrong label map", str(error)))
-    if image is not None and label is not None:
-        try:
-            check_same_size(sample, image, label)
-        except DatasetError as error:
-            problems.append(("size mismatch", str(error)))
-    size = None if image is None else (image.shape[0], image.shape[1])
-    try:
+    with noted("wrong label map"):
+        label = None if sample.label_path is None else read_label(sample.label_path, description)
+    with noted("size mismatch"):
+        if image is not None and label is not None:
+            check_same_size(sample.image_path, image, sample.label_path, label)
+    with noted("wrong person map"):
         people = read_people(sample)
-        if image is not None and people is not None and people.shape != image.shape[:2]:
-            raise DatasetError(
-                f"{sample.people_path} is {people.shape[1]} x {people.shape[0]} pixels, but {sample.image_path} "
-                f"{image.shape[1]} x {image.shape[0]}; they must have one size"
-            )
-    except DatasetError as error:
-        problems.append(("wrong person map", str(error)))
+        if image is not None and people is not None:
+            check_same_size(sample.image_path, image, sample.people_path, people)
+    size = None if image is None else (image.shape[0], image.shape[1])
     return findings_of(sample, description, label)._replace(size=size), problems
 
 
@@ -189,31 +174,16 @@ def _counted(items: Sequence[Problem], name: str) -> str:
     return f"{len(items)} {name}{'s' * (len(items) > 1)}"
 
 
-def report_of(
-    data_dir: str | Path,
-    description: DatasetDescription,
-    contents: dict[str, SplitContent],
-    problems: Sequence[Problem],
-    warnings: Sequence[Problem],
-) -> dict[str, Any]:
-    """Return everything found as plain JSON types."""
+def _report(content: SplitContent, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return what is in a split as plain JSON types."""
     return {
-        "data_dir": str(data_dir),
-        "dataset": description.to_dict(),
-        "splits": {
-            split: {
-                "photographs": len(content.sizes),
-                "label_maps": content.label_maps,
-                "height": _spread(content, 0),
-                "width": _spread(content, 1),
-                "pixels": dict(zip(description.class_names, content.pixels.tolist(), strict=False)),
-                "photographs_with": dict(zip(description.class_names, content.images_with.tolist(), strict=False)),
-                "ignored_pixels": int(content.pixels[IGNORE_LABEL]),
-            }
-            for split, content in contents.items()
-        },
-        "problems": [problem._asdict() for problem in problems],
-        "warnings": [warning._asdict() for warning in warnings],
+        "photographs": len(content.sizes),
+        "label_maps": content.label_maps,
+        "height": _spread(content, 0),
+        "width": _spread(content, 1),
+        "pixels": dict(zip(class_names, content.pixels.tolist(), strict=False)),
+        "photographs_with": dict(zip(class_names, content.images_with.tolist(), strict=False)),
+        "ignored_pixels": int(content.pixels[IGNORE_LABEL]),
     }
 
 
@@ -256,7 +226,14 @@ def run(options: argparse.Namespace) -> int:
     show(f"{format_contents(contents, description.class_names)}\n")
     show(format_problems(problems, warnings))
     if options.report:
-        write_json(options.report, report_of(options.data_dir, description, contents, problems, warnings))
+        report = {
+            "data_dir": str(options.data_dir),
+            "dataset": description.to_dict(),
+            "splits": {split: _report(content, description.class_names) for split, content in contents.items()},
+            "problems": [problem._asdict() for problem in problems],
+            "warnings": [warning._asdict() for warning in warnings],
+        }
+        write_json(options.report, report)
     if options.output:
         save_picture(options.output, draw_class_chart(description, contents), "PNG")
     return NOT_ALL_WELL if problems else DONE

@@ -24,7 +24,7 @@ from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_to_crop
 from dataset.layouts import Sample
 from dataset.loading import PhotographsAtHand, end_at_once
-from dataset.reading import check_same_size, read_image, read_label, read_sample
+from dataset.reading import read_image, read_sample
 
 
 class TrainingCrops(Dataset[dict[str, Tensor]]):
@@ -112,11 +112,10 @@ class EvaluationCrops(Dataset[EvaluationItem]):
     def __getitem__(self, index: int) -> EvaluationItem:
         self.at_hand.note(index)
         sample = self.samples[index]
-        image = read_image(sample.image_path)
-        label = None
-        if sample.label_path is not None:
-            label = read_label(sample.label_path, self.description)
-            check_same_size(sample, image, label)
+        if sample.label_path is None:
+            image, label = read_image(sample.image_path), None
+        else:
+            image, label = read_sample(sample, self.description)
         crop = fit_to_crop(image, self.input_size)
         return EvaluationItem(channels_first(crop), index, (image.shape[0], image.shape[1]), label)
 

@@ -66,7 +66,7 @@ def read_sample(sample: Sample, description: DatasetDescription) -> tuple[NDArra
     if sample.label_path is None:
         raise DatasetError(f"{sample.image_path} comes without a label map; list its split with labels")
     image, label = read_image(sample.image_path), read_label(sample.label_path, description)
-    check_same_size(sample, image, label)
+    check_same_size(sample.image_path, image, sample.label_path, label)
     return image, label
 
 
@@ -78,13 +78,15 @@ def read_people(sample: Sample) -> NDArray[np.uint8] | None:
     return None if sample.people_path is None else _read_stored_label(sample.people_path)
 
 
-def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
-    """Raise DatasetError where a photograph and its label map differ in size."""
+def check_same_size(
+    image_path: Path, image: NDArray[np.uint8], label_path: Path | None, label: NDArray[np.uint8]
+) -> None:
+    """Raise DatasetError where a photograph and its label map, or person map, differ in size."""
     if image.shape[:2] == label.shape:
         return
     reason = ""
     if image.shape[1::-1] == label.shape:
-        orientation = exif_orientation(sample.image_path)
+        orientation = exif_orientation(image_path)
         reason = ". With exchanged sides they would fit: " + (
             f"viewers turn the photograph, as its EXIF orientation ({orientation}) says, but here pixels are taken as "
             "stored; store it turned and without an orientation, or turn the label"
@@ -92,7 +94,7 @@ def check_same_size(sample: Sample, image: NDArray[np.uint8], label: NDArray[np.
             else "one of them was turned, perhaps as an EXIF orientation said that the photograph no longer has"
         )
     raise DatasetError(
-        f"{sample.image_path} is {image.shape[1]} x {image.shape[0]} pixels, but {sample.label_path} "
+        f"{image_path} is {image.shape[1]} x {image.shape[0]} pixels, but {label_path} "
         f"{label.shape[1]} x {label.shape[0]}; they must have one size{reason}"
     )
 

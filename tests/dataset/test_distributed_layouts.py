@@ -110,7 +110,8 @@ def test_the_check_looks_at_person_maps(make_dataset: Make, capsys: pytest.Captu
     cv2.imwrite(str(folder / "v1.png"), np.zeros((30, 40), np.uint8))
     assert check(["--data-dir", str(data_dir)]) == 1
     output = capsys.readouterr().out
-    assert "v1.png is 40 x 30 pixels, but" in output
+    assert "v1.jpg is 30 x 40 pixels, but" in output
+    assert "Validation/Human_ids/v1.png 40 x 30; they must have one size" in output
     assert "there is no person map of v2, which" in output
     (folder / "v2.png").write_bytes(b"no PNG")
     assert check(["--data-dir", str(data_dir)]) == 1
