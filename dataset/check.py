@@ -68,7 +68,7 @@ def check_dataset(
 def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Sample], list[Problem]]:
     """Return the samples of a split whose photograph exists, and what does not pair up."""
     ids, images, labels, people, repeated, missing = read_split(data_dir, layout, split)
-    images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
+    images_folder, labels_folder, id_list, _ = split_paths(data_dir, layout, split)
     source = id_list or images_folder
     found = [("missing", message) for message in missing]
     for name, lines in repeated.items():

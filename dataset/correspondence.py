@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL
-from dataset.descriptions import BUILT_IN, DatasetDescription
-from dataset.files import parse_json, read_text
+from dataset.descriptions import BUILT_IN, DatasetDescription, read_object
 from dataset.layouts import DatasetError
 from dataset.reading import read_label
 
@@ -72,19 +71,6 @@ def correspondence_to(
     named = _named_targets(values.get("map", {}), maps, dataset, path)
     table[list(named)] = list(named.values())
     return Correspondence(maps, table)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; raise DatasetError, which names the file, where it holds something else."""
-    try:
-        values = parse_json(read_text(path))
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise DatasetError(f"{path}: must hold a JSON object, not {shortened(values)}")
-    return values
 
 
 def _classes_of_maps(classes: Any, path: Path) -> DatasetDescription:

@@ -5,9 +5,11 @@ its own `dataset.json` is a dataset as well.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,8 @@ from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL, class_names, palette
 from dataset.description_rules import check_description
-from dataset.detection import detect_dataset, layout_in
 from dataset.files import parse_json, read_text
-from dataset.layouts import DatasetError, Sample, dataset_root, list_split
+from dataset.layouts import LAYOUTS, DatasetError, Sample, dataset_root, describe_layout, find_layouts, list_split
 
 DESCRIPTION_FILE = "dataset.json"
 
@@ -111,10 +112,8 @@ class DatasetDescription:
             class_names=tuple(values["classes"]),
             flip_pairs=tuple((left, right) for left, right in values["flip_pairs"]),
             ignore_label=values["ignore_label"],
-            first_label=values.get("first_label", 0),
-            has_background=values.get("has_background", True),
-            layout=values.get("layout", "lip"),
             colours=None if colours is None else tuple((red, green, blue) for red, green, blue in colours),
+            **{key: values[key] for key in ("first_label", "has_background", "layout") if key in values},
         )
 
 
@@ -147,57 +146,43 @@ BUILT_IN = {
 }
 
 
+_LAYOUTS_OF = {"atr": ("lip", "voc"), "pascal_person_part": ("lip", "voc_parts", "voc")}
+"""The layouts that these datasets come in, the preferred one first; every other dataset's is its description's."""
+_FOLDER_NAMES = {"atr": r"(?<![a-z])atr(?![a-z])|humanparsing", "pascal_person_part": "pascal"}
+"""Patterns of what people call the folders of datasets that share a layout."""
+
+
 def load_description(data_dir: str | Path, name: str | None = None) -> DatasetDescription:
     """Return the description of the dataset in a folder.
 
     Its `dataset.json`, in the folder or beside the photographs in `images_labels/`, counts first, then the built-in
-    description called `name`, then the one that the folders belong to, see `dataset.detection`; the layout of these is
-    that of the folder. Raises DatasetError where these contradict each other or say nothing.
+    description called `name`, then the one that the folders belong to; the layout of these is that of the folder. The
+    LIP layout is taken for LIP. Raises DatasetError where these contradict each other or say nothing.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         raise DatasetError(f"{data_dir}: no such folder; --data-dir must name the dataset's folder")
-    file = _find_description_file(data_dir)
-    if file is not None:
-        description = _read_description(file)
-        if name is not None and name != description.name:
-            raise DatasetError(
-                f"{file} says this dataset is {description.name!r}, not {name!r}; leave the name out, or "
-                "name another folder"
-            )
-        return description
-    if name is not None:
-        if name not in BUILT_IN:
-            raise DatasetError(
-                f"{name!r} is not one of the datasets known here ({', '.join(BUILT_IN)}), and {data_dir} has "
-                f"no {DESCRIPTION_FILE} that describes it"
-            )
-        return _with_layout(BUILT_IN[name], layout_in(data_dir, name, BUILT_IN[name].layout))
-    found, layout = detect_dataset(data_dir)
-    return _with_layout(BUILT_IN[found], layout)
-
-
-def _with_layout(description: DatasetDescription, layout: str) -> DatasetDescription:
-    return description if layout == description.layout else replace(description, layout=layout)
-
-
-def list_samples(
-    data_dir: str | Path, description: DatasetDescription, split: str, *, labelled: bool = True
-) -> list[Sample]:
-    """Return the samples of a split, `train` or `val`, in the order of its id list (sorted if it has none).
-
-    Without `labelled` the label maps need not exist, and every `label_path` is None. Raises DatasetError
-    where a folder, the list, or the file of a listed id is missing.
-    """
-    return list_split(data_dir, description.layout, split, labelled=labelled)
-
-
-def _find_description_file(data_dir: Path) -> Path | None:
-    """Return where the folder has something called `dataset.json`, whatever it is; None where it has not."""
-    for folder in (data_dir, dataset_root(data_dir, "lip")):
-        if os.path.lexists(folder / DESCRIPTION_FILE):
-            return folder / DESCRIPTION_FILE
-    return None
+    for file in (data_dir / DESCRIPTION_FILE, dataset_root(data_dir, "lip") / DESCRIPTION_FILE):
+        if os.path.lexists(file):  # whatever it is
+            description = _read_description(file)
+            if name not in (None, description.name):
+                raise DatasetError(
+                    f"{file} says this dataset is {description.name!r}, not {name!r}; leave the name out, or "
+                    "name another folder"
+                )
+            return description
+    if name is not None and name not in BUILT_IN:
+        raise DatasetError(
+            f"{name!r} is not one of the datasets known here ({', '.join(BUILT_IN)}), and {data_dir} has "
+            f"no {DESCRIPTION_FILE} that describes it"
+        )
+    found = find_layouts(data_dir)
+    if name is None:
+        name, layout = _detect_dataset(data_dir, found)
+    else:
+        usual = BUILT_IN[name].layout
+        layout = next((layout for layout in _LAYOUTS_OF.get(name, (usual,)) if layout in found), usual)
+    return replace(BUILT_IN[name], layout=layout)
 
 
 def _read_description(file: Path) -> DatasetDescription:
@@ -206,10 +191,52 @@ def _read_description(file: Path) -> DatasetDescription:
         if file.is_symlink() and not file.exists():
             kind = f"a link to {os.readlink(file)}, which does not exist"
         raise DatasetError(f"{file} is {kind}; put the dataset's description there, or delete it")
+    return DatasetDescription.from_dict(read_object(file), str(file))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; raise DatasetError, which names the file, where it holds something else."""
     try:
-        values = parse_json(read_text(file))
+        values = parse_json(read_text(path))
     except OSError as error:
-        raise DatasetError(f"{file}: cannot be read ({error.strerror})") from error
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise DatasetError(f"{file}: cannot be read as JSON ({error})") from error
-    return DatasetDescription.from_dict(values, str(file))
+        raise DatasetError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise DatasetError(f"{path}: must hold a JSON object, not {shortened(values)}")
+    return values
+
+
+def _detect_dataset(data_dir: Path, found: Sequence[str]) -> tuple[str, str]:
+    """Return the name of the built-in dataset in a folder with the layouts found there, and its layout."""
+    if not found:
+        layouts = "\n".join(f"  {layout}: {describe_layout(layout)}" for layout in LAYOUTS)
+        raise DatasetError(
+            f"{data_dir} has neither a dataset.json nor the folders of a known layout, which are\n{layouts}"
+        )
+    if "voc_parts" in found:
+        found = [layout for layout in found if layout != "voc"]  # a part of it
+    if len(found) > 1:
+        raise DatasetError(
+            f"{data_dir} has the folders of several layouts ({', '.join(found)}); name one with --dataset"
+        )
+    layout = found[0]
+    if not layout.startswith("voc"):
+        return layout, layout
+    possible = [name for name, layouts in _LAYOUTS_OF.items() if layout in layouts]
+    called = data_dir.resolve().name.lower()
+    chosen = [name for name, pattern in _FOLDER_NAMES.items() if re.search(pattern, called)] or possible
+    if len(chosen) == 1 and chosen[0] in possible:
+        return chosen[0], layout
+    folders = LAYOUTS[layout]["train"]
+    raise DatasetError(
+        f"{data_dir} has {folders.images}/ and {folders.labels}/, and neither these nor its name tell ATR from "
+        f"Pascal-Person-Part; say which one it is with {' or '.join(f'--dataset {name}' for name in _LAYOUTS_OF)}"
+    )
+
+
+def list_samples(
+    data_dir: str | Path, description: DatasetDescription, split: str, *, labelled: bool = True
+) -> list[Sample]:
+    """Return the samples of a split, as `dataset.layouts.list_split` does for the description's layout."""
+    return list_split(data_dir, description.layout, split, labelled=labelled)

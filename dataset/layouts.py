@@ -119,12 +119,16 @@ def split_exists(data_dir: str | Path, layout: str, split: str) -> bool:
     return any((root / name).exists() for name in own if name)
 
 
-def split_paths(data_dir: str | Path, layout: str, split: str) -> tuple[Path, Path, Path | None]:
-    """Return a split's folder of photographs, folder of labels, and id list (None where the layout has none)."""
+def split_paths(data_dir: str | Path, layout: str, split: str) -> tuple[Path, Path, Path | None, Path | None]:
+    """Return a split's folders of photographs and of labels, its id list and its folder of person maps, or None.
+
+    None stands for what the layout has none of. Raises DatasetError for a split that no dataset has.
+    """
     if split not in SPLITS:
         raise DatasetError(f"there is no split {split!r}: the splits are {' and '.join(SPLITS)}")
     root, folders = dataset_root(data_dir, layout), LAYOUTS[layout][split]
-    return root / folders.images, root / folders.labels, root / folders.ids if folders.ids else None
+    ids, people = (None if name is None else root / name for name in (folders.ids, folders.people))
+    return root / folders.images, root / folders.labels, ids, people
 
 
 def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool = True) -> SplitContents:
@@ -133,15 +137,16 @@ def read_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     Without `labelled` no labels are looked for. Where the list is missing, the photographs are the list. Of folders
     that splits share, what the list does not have is left out: it belongs to another split, or to none.
     """
-    images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
+    images_folder, labels_folder, id_list, people_folder = split_paths(data_dir, layout, split)
     missing: list[str] = []
     images = files_by_id(images_folder, IMAGE_SUFFIXES, missing)
     labels = files_by_id(labels_folder, LABEL_SUFFIXES, missing) if labelled else {}
     lines = {} if id_list is None else _read_ids(id_list, images.keys() | labels.keys(), missing)
     if not missing and not (images if id_list is None else lines):
         missing.append(f"{id_list or images_folder} is empty: the {split} split has no photographs")
-    people_folder = _people_folder(data_dir, layout, split)
-    people = files_by_id(people_folder, LABEL_SUFFIXES, missing) if labelled and people_folder else {}
+    people: dict[str, Path] = {}
+    if labelled and people_folder is not None and people_folder.is_dir():
+        people = files_by_id(people_folder, LABEL_SUFFIXES, missing)
     if _shares_folders(layout):
         images, labels = ({name: files[name] for name in lines if name in files} for files in (images, labels))
     repeated = {name: numbers for name, numbers in lines.items() if len(numbers) > 1}
@@ -158,7 +163,7 @@ def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
     if contents.missing:
         reasons = "\n".join(contents.missing)
         raise DatasetError(f"{reasons}\nThe {layout} layout is {describe_layout(layout)}")
-    images_folder, labels_folder, id_list = split_paths(data_dir, layout, split)
+    images_folder, labels_folder, id_list, _ = split_paths(data_dir, layout, split)
     if contents.repeated:
         named = [f"{name} ({_lines(numbers)})" for name, numbers in contents.repeated.items()]
         raise DatasetError(
@@ -184,13 +189,6 @@ def _has_layout(root: Path, layout: str) -> bool:
 def _shares_folders(layout: str) -> bool:
     """Return whether the splits have their files in the same folders, so that only the lists tell them apart."""
     return len({folders.images for folders in LAYOUTS[layout].values()}) == 1
-
-
-def _people_folder(data_dir: str | Path, layout: str, split: str) -> Path | None:
-    """Return the folder of a split's person maps; None where there is none."""
-    name = LAYOUTS[layout][split].people
-    folder = dataset_root(data_dir, layout) / name if name else None
-    return folder if folder is not None and folder.is_dir() else None
 
 
 def files_by_id(folder: Path, suffixes: tuple[str, ...], missing: list[str]) -> dict[str, Path]:

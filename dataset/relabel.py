@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from dataset import IGNORE_LABEL
 from dataset.command import run_command
-from dataset.correspondence import Correspondence, correspondence_to, read_object
-from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription, list_samples, load_description
+from dataset.correspondence import Correspondence, correspondence_to
+from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription, list_samples, load_description, read_object
 from dataset.files import read_regular, show
 from dataset.layouts import LAYOUTS, SPLITS, DatasetError, Sample, split_exists
 from dataset.options import OptionParser
