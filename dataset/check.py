@@ -67,7 +67,8 @@ def check_dataset(
 
 def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Sample], list[Problem]]:
     """Return the samples of a split whose photograph exists, and what does not pair up."""
-    ids, images, labels, people, repeated, missing = read_split(data_dir, layout, split)
+    contents = read_split(data_dir, layout, split)
+    ids, images, labels, people, repeated, missing = contents
     images_folder, labels_folder, id_list, _ = split_paths(data_dir, layout, split)
     source = id_list or images_folder
     found = [("missing", message) for message in missing]
@@ -88,8 +89,7 @@ def pair_files(data_dir: str | Path, layout: str, split: str) -> tuple[list[Samp
     if people:
         lacking = [name for name in ids if name not in people]
         found += [("no person map", f"there is no person map of {name}, which {source} has") for name in lacking]
-    samples = [Sample(name, images[name], labels.get(name), people.get(name)) for name in ids if name in images]
-    return samples, [Problem(kind, split, message) for kind, message in found]
+    return contents.samples(), [Problem(kind, split, message) for kind, message in found]
 
 
 def check_samples(

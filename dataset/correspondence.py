@@ -1,6 +1,6 @@
 """Which classes of a dataset the values of class maps stand for: the same ones, or those that a table says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL
 from dataset.descriptions import BUILT_IN, DatasetDescription, read_object
+from dataset.files import first_few
 from dataset.layouts import DatasetError
 from dataset.reading import read_label
 
@@ -110,7 +111,7 @@ def _named_targets(named: Any, maps: DatasetDescription, dataset: DatasetDescrip
         else:
             raise DatasetError(
                 f"{path}: map has {shortened(source)}, which is none of the {len(class_names)} classes of "
-                f"{maps.name} ({_listed(class_names)}){_HOW_TO_NAME if maps.name == _PREDICTIONS else ''}"
+                f"{maps.name} ({first_few(class_names, 25)}){_HOW_TO_NAME if maps.name == _PREDICTIONS else ''}"
             )
         if index in targets:
             raise DatasetError(f"{path}: map has the class {class_names[index]!r} twice, by its name and by its value")
@@ -124,11 +125,7 @@ def _target(name: Any, dataset: DatasetDescription, where: str) -> int:
         return IGNORE_LABEL
     if not isinstance(name, str) or name not in dataset.class_names:
         raise DatasetError(
-            f"{where} has {shortened(name)}, which is no class of {dataset.name} ({_listed(dataset.class_names)}); "
-            "null stands for none of them"
+            f"{where} has {shortened(name)}, which is no class of {dataset.name} "
+            f"({first_few(dataset.class_names, 25)}); null stands for none of them"
         )
     return dataset.class_names.index(name)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:25]) + (", ..." if len(names) > 25 else "")

@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -87,6 +87,11 @@ def printable(text: str, *, kept: str = "") -> str:
         character if character.isprintable() or character in kept else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def first_few(items: Sequence[object], count: int) -> str:
+    """Return the first items with commas between them, and how many more there are."""
+    return ", ".join(map(str, items[:count])) + (f" and {len(items) - count} more" if len(items) > count else "")
 
 
 def show(text: str, to: TextIO | None = None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
-from dataset.files import read_text, visible_files
+from dataset.files import first_few, read_text, visible_files
 
 SPLITS = ("train", "val")
 # In the order of preference, should a folder hold the same photograph in several formats.
@@ -59,6 +59,11 @@ class SplitContents(NamedTuple):
     people: dict[str, Path]
     repeated: dict[str, list[int]]
     missing: list[str]
+
+    def samples(self) -> list[Sample]:
+        """Return the samples whose photograph is there, each with what there is of the rest."""
+        found = [name for name in self.ids if name in self.images]
+        return [Sample(name, self.images[name], self.labels.get(name), self.people.get(name)) for name in found]
 
 
 LAYOUTS: dict[str, dict[str, SplitFolders]] = {
@@ -165,25 +170,23 @@ def list_split(data_dir: str | Path, layout: str, split: str, *, labelled: bool 
         raise DatasetError(f"{reasons}\nThe {layout} layout is {describe_layout(layout)}")
     images_folder, labels_folder, id_list, _ = split_paths(data_dir, layout, split)
     if contents.repeated:
-        named = [f"{name} ({_lines(numbers)})" for name, numbers in contents.repeated.items()]
+        named = [f"{name} (lines {first_few(numbers, 3)})" for name, numbers in contents.repeated.items()]
         raise DatasetError(
-            f"{id_list} lists {len(named)} of its ids more than once: {_first_few(named)}; delete all but one line of "
-            "each, or its photograph counts as often (`python -m dataset.check` lists them all)"
+            f"{id_list} lists {len(named)} of its ids more than once: {first_few(named, 3)}; delete all but one line "
+            "of each, or its photograph counts as often (`python -m dataset.check` lists them all)"
         )
     _require_files(contents.ids, contents.images, images_folder, "photograph", IMAGE_SUFFIXES)
-    if not labelled:
-        return [Sample(name, contents.images[name], None) for name in contents.ids]
-    _require_files(contents.ids, contents.labels, labels_folder, "label map", LABEL_SUFFIXES)
-    return [
-        Sample(name, contents.images[name], contents.labels[name], contents.people.get(name)) for name in contents.ids
-    ]
+    if labelled:
+        _require_files(contents.ids, contents.labels, labels_folder, "label map", LABEL_SUFFIXES)
+    return contents.samples()
 
 
 def _has_layout(root: Path, layout: str) -> bool:
-    splits = LAYOUTS[layout].values()
-    if layout == "voc_parts":  # whose photographs are in the folder of "voc" as well
-        return any((root / folders.images).is_dir() and (root / folders.labels).is_dir() for folders in splits)
-    return any((root / folders.images).is_dir() for folders in splits)
+    labels_too = layout == "voc_parts"  # whose photographs are in the folder of "voc" as well
+    return any(
+        (root / folders.images).is_dir() and (not labels_too or (root / folders.labels).is_dir())
+        for folders in LAYOUTS[layout].values()
+    )
 
 
 def _shares_folders(layout: str) -> bool:
@@ -223,8 +226,8 @@ def _read_ids(path: Path, known: Collection[str], missing: list[str]) -> dict[st
             ids.setdefault(name, []).append(number)
     if outside:
         missing.append(
-            f"{path} leaves the dataset with {len(outside)} of its ids: {_first_few(outside)}; an id is a photograph's "
-            "path inside its folder"
+            f"{path} leaves the dataset with {len(outside)} of its ids: {first_few(outside, 3)}; an id is a "
+            "photograph's path inside its folder"
         )
     return ids
 
@@ -242,18 +245,10 @@ def _id_of(listed: str, known: Collection[str]) -> str:
     return next((name for name in meant if name in known), meant[-1])
 
 
-def _lines(numbers: list[int]) -> str:
-    return f"lines {_first_few([str(number) for number in numbers])}"
-
-
-def _first_few(items: list[str]) -> str:
-    return ", ".join(items[:3]) + (", ..." if len(items) > 3 else "")
-
-
 def _require_files(ids: list[str], files: dict[str, Path], folder: Path, kind: str, suffixes: tuple[str, ...]) -> None:
     missing = [name for name in ids if name not in files]
     if missing:
         raise DatasetError(
-            f"{folder} lacks the {kind} of {len(missing)} of {len(ids)} ids ({_first_few(missing)}), which are paths "
+            f"{folder} lacks the {kind} of {len(missing)} of {len(ids)} ids ({first_few(missing, 3)}), which are paths "
             f"inside it without the suffix ({' '.join(suffixes)}); `python -m dataset.check` lists them all"
         )

@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
-from dataset.files import open_regular, read_regular, show, visible_files
+from dataset.files import first_few, open_regular, read_regular, show, visible_files
 from dataset.interrupts import left_to_this_process
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.options import OptionParser
@@ -152,11 +152,9 @@ def class_table(source: Path) -> NDArray[np.uint8]:
         )
     tags = [str(np.squeeze(tag)) for tag in _read_mat(path, "label_list", most_bytes=2**16).ravel()]
     class_of_tag = {tag: index for index, names in enumerate(CLASS_TAGS.values()) for tag in names.split()}
-    unknown = [tag for tag in tags if tag not in class_of_tag]
+    unknown = [tag[:40] for tag in tags if tag not in class_of_tag]
     if unknown:
-        raise DatasetError(
-            f"{path} lists tags that belong to no class here: {', '.join(tag[:40] for tag in unknown[:5])}"
-        )
+        raise DatasetError(f"{path} lists tags that belong to no class here: {first_few(unknown, 5)}")
     if not 1 <= len(tags) <= 255:
         raise DatasetError(f"{path} lists {len(tags)} tags; the repository's own has 59")
     table = np.full(256, 255, dtype=np.uint8)

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from dataset import IGNORE_LABEL, jpeg
 from dataset.descriptions import DatasetDescription
-from dataset.files import open_regular, read_regular
+from dataset.files import first_few, open_regular, read_regular
 from dataset.layouts import DatasetError, Sample
 from dataset.writing import write_bytes
 
@@ -54,7 +54,7 @@ def read_label(path: str | Path, description: DatasetDescription) -> NDArray[np.
         last = description.first_label + description.num_classes - 1
         y, x = np.argwhere(table[stored] < 0)[0]
         raise DatasetError(
-            f"{path}: the values {_shortened(stray)} are no labels of {description.name}, whose classes are "
+            f"{path}: the values {first_few(stray, 10)} are no labels of {description.name}, whose classes are "
             f"stored as {description.first_label} .. {last} and ignored pixels as {description.ignore_label}; "
             f"the first such pixel is x = {x}, y = {y}, which is {stored[y, x]}"
         )
@@ -239,7 +239,3 @@ def _read_stored_label(path: str | Path) -> NDArray[np.uint8]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: cannot be read as a label PNG ({reason})") from error
-
-
-def _shortened(values: list[int]) -> str:
-    return ", ".join(map(str, values[:10])) + (f" and {len(values) - 10} more" if len(values) > 10 else "")

@@ -12,6 +12,7 @@ import numpy as np
 
 from dataset.content import Problem, SplitContent, look_at
 from dataset.descriptions import DatasetDescription
+from dataset.files import first_few
 from dataset.layouts import Sample
 from dataset.palette import Colour
 
@@ -100,7 +101,7 @@ def _absent(content: SplitContent, description: DatasetDescription) -> str | Non
     if not absent or len(absent) == description.num_classes:  # the latter is said: all is ignored
         return None
     which = absent[0] if len(absent) == 1 else f"{len(absent)} of the {description.num_classes} classes"
-    names = "" if len(absent) == 1 else f" ({_some(absent)})"
+    names = "" if len(absent) == 1 else f" ({first_few(absent, 8)})"
     rest = "it cannot be learned" if len(absent) == 1 else "they cannot be learned"
     if not content.whole:
         rest = "rare, or missing: `python -m dataset.check` reads all"
@@ -136,7 +137,7 @@ def _different_shares(contents: Mapping[str, SplitContent], description: Dataset
     if not named:
         return None
     return (
-        f"{_some(named, 3)}; has a program re-ordered the classes of one split's labels (or their palette, "
+        f"{first_few(named, 3)}; has a program re-ordered the classes of one split's labels (or their palette, "
         "where they have one)? Look at a label of each"
     )
 
@@ -162,7 +163,3 @@ def _amount(content: SplitContent, kind: str) -> str:
     """Return "the 24 labels", or "the 500 of 30462 labels looked at" of a split that was not read whole."""
     count = content.label_maps if kind == "labels" else content.looked_at
     return f"the {count} {kind}" if content.whole else f"the {count} of {content.samples} {kind} looked at"
-
-
-def _some(items: Sequence[str], count: int = 8) -> str:
-    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")
