@@ -142,12 +142,9 @@ def _ctrl_c_once(sentence: str) -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else leave)
+        signal.signal(number, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else leave_at_once)
         say_interrupted(sentence)  # tidying up may take a while
         raise _SaidInterrupt
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        leave_at_once()
 
     if before not in (signal.default_int_handler, end_at_once):
         yield

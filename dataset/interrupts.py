@@ -26,8 +26,8 @@ def end_at_once(number: int, frame: FrameType | None) -> None:
     leave_at_once()
 
 
-def leave_at_once() -> NoReturn:
-    """End without tidying up, and with it the processes that this one has started."""
+def leave_at_once(*_: object) -> NoReturn:
+    """End without tidying up, and with it the processes that this one has started; also a handler of signals."""
     multiprocessing = sys.modules.get("multiprocessing.process")
     for child in multiprocessing.active_children() if multiprocessing else ():
         child.kill()  # it would wait for work forever

@@ -35,11 +35,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 def whole_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give the path of a new file, for what can only write to paths; in everything else as `whole_file`.
 
-    The name is random, so that nobody can have planted a link there, and has the suffix of `path`. Where the block has
-    written nothing there, nothing happens. The file is on the disk before it gets its name.
+    The name is random: nobody can have planted a link there, and two programs that make one file do not write into
+    each other's. It is never long, so that every name that a disk takes can be written, and has the suffix of `path`.
+    Where the block has written nothing there, nothing happens. The file is on the disk before it gets its name.
     """
     target = Path(os.path.realpath(path))
-    partial = partial_path(target)
+    partial = target.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(8)}{target.suffix[:16]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(target)
@@ -88,8 +89,9 @@ def json_bytes(values: Any) -> bytes:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise OSError if `whole_file(path)` could not be written now: to be told before hours of work, not after."""
-    with contextlib.suppress(_NothingToWriteError), whole_file(path):
-        raise _NothingToWriteError
+    with whole_path(path) as partial:
+        partial.open("xb").close()
+        partial.unlink()
 
 
 def check_outputs(options: argparse.Namespace, *names: str, folders: Sequence[str] = ()) -> None:
@@ -98,19 +100,6 @@ def check_outputs(options: argparse.Namespace, *names: str, folders: Sequence[st
         path = getattr(options, name)
         if path is not None:
             check_writable(Path(path, "file") if name in folders else path)
-
-
-def partial_path(path: Path) -> Path:
-    """Return what a file is called while it is being written: hidden, with its own suffix.
-
-    Another name each time, so that two programs which make the same file do not write into each other's; and never a
-    long one, so that every name that a disk takes can be written.
-    """
-    return path.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(8)}{path.suffix[:16]}")
-
-
-class _NothingToWriteError(Exception):
-    """Leaves `whole_file` without a file."""
 
 
 def _check_replaceable(target: Path) -> None:
