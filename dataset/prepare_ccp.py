@@ -31,11 +31,11 @@ from tqdm import tqdm
 
 from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
-from dataset.files import first_few, open_regular, read_regular, show, visible_files
+from dataset.files import first_few, read_regular, show, visible_files
 from dataset.interrupts import left_to_this_process
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.options import OptionParser
-from dataset.reading import save_label, save_picture
+from dataset.reading import read_image, save_label, save_picture
 from dataset.writing import check_writable, write_json, write_lines
 
 REPOSITORY = "github.com/bearpaw/clothing-co-parsing"
@@ -114,21 +114,20 @@ def prepare(source: Path, output: Path, *, all_photographs: bool = False) -> dic
 def _require_same_split(output: Path, splits: dict[str, list[str]]) -> None:
     """Raise DatasetError where an earlier run has split the photographs differently."""
     for split, ids in splits.items():
-        folders = LAYOUTS["lip"][split]
-        listings = [visible_files(output / folder, on_unreadable=lambda _: None) for folder in folders[:2]]
+        folders = [output / folder for folder in LAYOUTS["lip"][split][:2]]
+        listings = [visible_files(folder, on_unreadable=lambda _: None) for folder in folders]
         others = {PurePosixPath(name).stem for names in listings for name in names} - set(ids)
         if others:
             raise DatasetError(
-                f"{output / folders.images} has photographs that are not in this {split} split ({min(others)} "
+                f"{folders[0]} has photographs that are not in this {split} split ({min(others)} "
                 f"and {len(others) - 1} others); write to a new folder, or delete this one first"
             )
 
 
 def _write_split(source: Path, output: Path, split: str, ids: list[str], table: NDArray[np.uint8]) -> list[str]:
     """Write the photographs and label maps of a split that `source` has; return their ids."""
-    folders = LAYOUTS["lip"][split]
-    images, labels = output / folders.images, output / folders.labels
-    images.mkdir(parents=True, exist_ok=True)
+    images, labels = (output / folder for folder in LAYOUTS["lip"][split][:2])
+    images.mkdir(parents=True, exist_ok=True)  # of an empty split, too
     labels.mkdir(parents=True, exist_ok=True)
     written = []
     for name in tqdm([name for name in ids if _is_there(source, name)], desc=split, disable=None):
@@ -165,11 +164,7 @@ def class_table(source: Path) -> NDArray[np.uint8]:
 def read_pair(source: Path, name: str, table: NDArray[np.uint8]) -> tuple[Image.Image, NDArray[np.uint8]]:
     """Return a photograph and its label map (H, W) of class indices."""
     photo_path, label_path = _paths(source, name)
-    try:
-        with open_regular(photo_path) as file, Image.open(file, formats=("JPEG", "PNG")) as picture:
-            photograph = picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{photo_path}: cannot be read ({error}); fetch the repository again") from error
+    photograph = Image.fromarray(np.ascontiguousarray(read_image(photo_path)[..., ::-1]))
     tags = _read_mat(label_path, "groundtruth", most_bytes=2**26)
     if tags.shape != (photograph.height, photograph.width):
         raise DatasetError(

@@ -180,7 +180,7 @@ def unknown_tag(source: Path, name: str) -> None:
         (broken_mat, "{name}.mat", "cannot read its variable 'groundtruth'"),
         (other_size, "{name}.mat", "is (300, 199), but"),
         (unknown_number, "{name}.mat", "has the tag number"),
-        (broken_photograph, "{name}.jpg", "cannot be read (image file is truncated"),
+        (broken_photograph, "{name}.jpg", "the photograph is truncated"),
         (unknown_tag, "label_list.mat", "lists tags that belong to no class here: monocle"),
     ],
 )
