@@ -32,18 +32,17 @@ from dataset.reading import save_label
 from dataset.writing import check_writable, write_bytes, write_json, write_lines
 
 
-def relabel(data_dir: Path, old: DatasetDescription, classes: Path, output: Path) -> dict[str, int]:
-    """Write the dataset to a new folder in the LIP layout; return how many photographs each split has.
+def relabel(data_dir: Path, old: DatasetDescription, classes: Path, output: Path) -> list[str]:
+    """Write the dataset to a new folder in the LIP layout; return in sentences what became what.
 
     Nothing of it is left where an error ends it. Raises DatasetError where the table in `classes` or a label cannot be
     used, and where `output` is not empty, and OSError where it cannot be written.
     """
     values = read_object(classes)
     new = DatasetDescription.from_dict(values, str(classes))
-    table = correspondence_to(new, old, values, classes)
-    missing = [
-        new.class_names[index] for index in range(new.num_classes) if index not in table.table[: old.num_classes]
-    ]
+    correspondence = correspondence_to(new, old, values, classes)
+    became = correspondence.table[: old.num_classes]
+    missing = [name for index, name in enumerate(new.class_names) if index not in became]
     if missing:
         raise DatasetError(f"{classes}: no class of {old.name} becomes {', '.join(missing)}; complete the map")
     if new.layout != "lip":
@@ -56,12 +55,16 @@ def relabel(data_dir: Path, old: DatasetDescription, classes: Path, output: Path
     check_writable(output / DESCRIPTION_FILE)
     try:
         for split, samples in splits.items():
-            _write_split(samples, split, output, table, new)
+            _write_split(samples, split, output, correspondence, new)
         write_json(output / DESCRIPTION_FILE, new.to_dict())
     except BaseException:  # Ctrl-C, too: what is not finished would be refused by the next run
         shutil.rmtree(output, ignore_errors=True)
         raise
-    return {split: len(samples) for split, samples in splits.items()}
+    return [
+        f"{name}: {', '.join(old.class_names[source] for source in np.flatnonzero(became == index))}"
+        for index, name in [*enumerate(new.class_names), (IGNORE_LABEL, "not labelled")]
+        if index in became
+    ] + [f"{output}: " + ", ".join(f"{len(samples)} {split} photographs" for split, samples in splits.items())]
 
 
 def _write_split(
@@ -95,14 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> None:
     """Relabel as the options say, and print what became what."""
     old = load_description(options.data_dir, options.dataset)
-    counts = relabel(options.data_dir, old, options.classes, options.output)
-    new = load_description(options.output)
-    table = correspondence_to(new, old, read_object(options.classes), options.classes).table[: old.num_classes]
-    for index, name in [*enumerate(new.class_names), (IGNORE_LABEL, "not labelled")]:
-        sources = [old.class_names[source] for source in np.flatnonzero(table == index)]
-        if sources:
-            show(f"{name}: {', '.join(sources)}")
-    show(f"{options.output}: " + ", ".join(f"{count} {split} photographs" for split, count in counts.items()))
+    for sentence in relabel(options.data_dir, old, options.classes, options.output):
+        show(sentence)
 
 
 if __name__ == "__main__":
