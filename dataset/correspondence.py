@@ -66,57 +66,42 @@ def correspondence_to(
 ) -> Correspondence:
     """Return what the keys "map" and "others" of a file say of the classes of `maps`; see `read_correspondence`."""
     others = _target(values.get("others"), dataset, f"{path}: others")
+    class_names, named = maps.class_names, values.get("map", {})
+    if not isinstance(named, dict):
+        raise DatasetError(f"{path}: map must be an object of classes, not {shortened(named)}")
     table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
-    for index, name in enumerate(maps.class_names):
+    for index, name in enumerate(class_names):
         table[index] = dataset.class_names.index(name) if name in dataset.class_names else others
-    named = _named_targets(values.get("map", {}), maps, dataset, path)
-    table[list(named)] = list(named.values())
+    known = {str(index): index for index in range(len(class_names))}
+    known |= {name: index for index, name in enumerate(class_names)}
+    seen: set[int] = set()
+    for source, target in named.items():
+        if source not in known:
+            raise DatasetError(
+                f"{path}: map has {shortened(source)}, which is none of the {len(class_names)} classes of "
+                f"{maps.name} ({first_few(class_names, 25)}){_HOW_TO_NAME if maps.name == _PREDICTIONS else ''}"
+            )
+        index = known[source]
+        if index in seen:
+            raise DatasetError(f"{path}: map has the class {class_names[index]!r} twice, by its name and by its value")
+        seen.add(index)
+        table[index] = _target(target, dataset, f"{path}: map, at {shortened(source)},")
     return Correspondence(maps, table)
 
 
 def _classes_of_maps(classes: Any, path: Path) -> DatasetDescription:
     """Return how maps store the classes that the key "predictions" names; in any case class 0 as 0, and so on."""
-    if isinstance(classes, str) and classes in BUILT_IN:
-        names = BUILT_IN[classes].class_names
-    elif classes is None:
-        names = tuple(str(value) for value in range(IGNORE_LABEL))
-    elif _are_names(classes):
-        names = tuple(classes)
-    else:
+    if classes is None:
+        classes = [str(value) for value in range(IGNORE_LABEL)]
+    elif isinstance(classes, str) and classes in BUILT_IN:
+        classes = list(BUILT_IN[classes].class_names)
+    are_names = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not are_names or not 1 <= len(classes) == len(set(classes)) <= IGNORE_LABEL:
         raise DatasetError(
             f"{path}: predictions must be a list of 1 to {IGNORE_LABEL} different class names in the order of the "
             f"maps' values, or one of {', '.join(BUILT_IN)}, not {shortened(classes)}"
         )
-    return DatasetDescription(name=_PREDICTIONS, class_names=names)
-
-
-def _are_names(classes: Any) -> bool:
-    return (
-        isinstance(classes, list)
-        and all(isinstance(name, str) for name in classes)
-        and 1 <= len(classes) == len(set(classes)) <= IGNORE_LABEL
-    )
-
-
-def _named_targets(named: Any, maps: DatasetDescription, dataset: DatasetDescription, path: Path) -> Mapping[int, int]:
-    """Return the dataset's class of each class that the key "map" names, by index."""
-    if not isinstance(named, dict):
-        raise DatasetError(f"{path}: map must be an object of classes, not {shortened(named)}")
-    class_names, targets = maps.class_names, dict[int, int]()
-    for source, target in named.items():
-        if source in class_names:
-            index = class_names.index(source)
-        elif source.isascii() and source.isdigit() and int(source) < len(class_names):
-            index = int(source)
-        else:
-            raise DatasetError(
-                f"{path}: map has {shortened(source)}, which is none of the {len(class_names)} classes of "
-                f"{maps.name} ({first_few(class_names, 25)}){_HOW_TO_NAME if maps.name == _PREDICTIONS else ''}"
-            )
-        if index in targets:
-            raise DatasetError(f"{path}: map has the class {class_names[index]!r} twice, by its name and by its value")
-        targets[index] = _target(target, dataset, f"{path}: map, at {shortened(source)},")
-    return targets
+    return DatasetDescription(name=_PREDICTIONS, class_names=tuple(classes))
 
 
 def _target(name: Any, dataset: DatasetDescription, where: str) -> int:

@@ -54,6 +54,7 @@ def test_classes_are_merged_renamed_and_left_out(
     ("changes", "message"),
     [
         ({"map": {"Glove": "Skin"}}, "'Glove', which is none of the 18 classes of atr"),
+        ({"map": {"9" * 5000: "Skin"}}, "which is none of the 18 classes of atr"),
         ({"map": {"Face": "Skn"}}, "has 'Skn', which is no class of four"),
         ({"others": None, "map": {}}, "no class of atr becomes Skin, Clothes; complete the map"),
         ({"classes": ["Background"]}, "classes must name 2 to 254 classes"),
