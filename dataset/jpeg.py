@@ -6,7 +6,6 @@ marker may still have every line. Source of the format: ITU-T T.81, annexes B an
 
 import io
 import re
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +22,6 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE_FRAMES = {0xC2, 0xC6, 0xCA, 0xCE}
 _TAIL = 4
 """The last bytes of compressed data, of which at least one bit counts: 7 may be padding, and zeros stuffed."""
-
-
-class _Structure(NamedTuple):
-    """Where a picture's own data end, whether an end marker follows there, and whether its scans send everything."""
-
-    end: int
-    has_end_marker: bool
-    scans_complete: bool
-    progressive: bool
 
 
 def first_picture(data: bytes) -> bytes | None:
@@ -59,14 +49,15 @@ def lacks_data(picture: bytes) -> bool:
     return first is None or any(variant is None or not np.array_equal(first, variant) for variant in variants)
 
 
-def _structure(data: bytes) -> _Structure:
+def _structure(data: bytes) -> tuple[int, bool, bool, bool]:
+    """Return where a picture's data end, if an end marker is there, if its scans send all, if it is progressive."""
     position, markers = len(START), _MARKER
     progressive = False
     lacking: dict[int, set[int]] = {}
     """By component, the coefficients of which the scans so far have not sent every bit."""
 
-    def ends_at(end: int, *, has_end_marker: bool = False) -> _Structure:
-        return _Structure(end, has_end_marker, bool(lacking) and not any(lacking.values()), progressive)
+    def ends_at(end: int, *, has_end_marker: bool = False) -> tuple[int, bool, bool, bool]:
+        return end, has_end_marker, bool(lacking) and not any(lacking.values()), progressive
 
     while marker := markers.search(data, position):
         code = marker[1][0]

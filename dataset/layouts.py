@@ -67,31 +67,18 @@ class SplitContents(NamedTuple):
 
 
 LAYOUTS: dict[str, dict[str, SplitFolders]] = {
-    "lip": {
-        "train": SplitFolders("train_images", "train_segmentations", "train_id.txt"),
-        "val": SplitFolders("val_images", "val_segmentations", "val_id.txt"),
-    },
+    "lip": {split: SplitFolders(f"{split}_images", f"{split}_segmentations", f"{split}_id.txt") for split in SPLITS},
     "cihp": {
-        "train": SplitFolders(
-            "Training/Images", "Training/Category_ids", "Training/train_id.txt", "Training/Human_ids"
-        ),
-        "val": SplitFolders(
-            "Validation/Images", "Validation/Category_ids", "Validation/val_id.txt", "Validation/Human_ids"
-        ),
+        split: SplitFolders(f"{root}/Images", f"{root}/Category_ids", f"{root}/{split}_id.txt", f"{root}/Human_ids")
+        for split, root in (("train", "Training"), ("val", "Validation"))
     },
     "ade20k": {
         "train": SplitFolders("images/training", "annotations/training", None),
         "val": SplitFolders("images/validation", "annotations/validation", None),
     },
     # The folders of PASCAL VOC, which both splits share.
-    "voc": {
-        "train": SplitFolders("JPEGImages", "SegmentationClassAug", "list/train_id.txt"),
-        "val": SplitFolders("JPEGImages", "SegmentationClassAug", "list/val_id.txt"),
-    },
-    "voc_parts": {
-        "train": SplitFolders("JPEGImages", "SegmentationPart", "list/train_id.txt"),
-        "val": SplitFolders("JPEGImages", "SegmentationPart", "list/val_id.txt"),
-    },
+    "voc": {split: SplitFolders("JPEGImages", "SegmentationClassAug", f"list/{split}_id.txt") for split in SPLITS},
+    "voc_parts": {split: SplitFolders("JPEGImages", "SegmentationPart", f"list/{split}_id.txt") for split in SPLITS},
 }
 
 
