@@ -16,8 +16,6 @@ from dataset.prepare_ccp import CLASS_TAGS, _load, main, split_ids
 from dataset.reading import read_image, read_label
 from tests.support.clothing import BOOTS, HAIR, SKIN, TAGS, make_repository, person
 
-scipy_io = pytest.importorskip("scipy.io", reason="scipy reads and writes the MATLAB files")
-
 ORDER = [f"{number:04d}" for number in np.random.default_rng(2024).permutation(np.arange(1, 1005))]
 
 
@@ -150,55 +148,6 @@ def test_it_may_be_repeated_but_not_with_another_split(
     assert prepare(source, output, "--all") == 2
     assert "val_images has photographs that are not in this val split" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
-
-
-def broken_mat(source: Path, name: str) -> None:
-    path = source / f"annotations/pixel-level/{name}.mat"
-    path.write_bytes(path.read_bytes()[:150])
-
-
-def other_size(source: Path, name: str) -> None:
-    scipy_io.savemat(source / f"annotations/pixel-level/{name}.mat", {"groundtruth": person(300, 199)})
-
-
-def unknown_number(source: Path, name: str) -> None:
-    scipy_io.savemat(source / f"annotations/pixel-level/{name}.mat", {"groundtruth": person() + np.uint8(40)})
-
-
-def broken_photograph(source: Path, name: str) -> None:
-    path = source / f"photos/{name}.jpg"
-    path.write_bytes(path.read_bytes()[:-400])
-
-
-def unknown_tag(source: Path, name: str) -> None:
-    scipy_io.savemat(source / "label_list.mat", {"label_list": np.array([*TAGS, "monocle"], dtype=object)[None]})
-
-
-@pytest.mark.parametrize(
-    ("damage", "file", "message"),
-    [
-        (broken_mat, "{name}.mat", "cannot read its variable 'groundtruth'"),
-        (other_size, "{name}.mat", "is (300, 199), but"),
-        (unknown_number, "{name}.mat", "has the tag number"),
-        (broken_photograph, "{name}.jpg", "the photograph is truncated"),
-        (unknown_tag, "label_list.mat", "lists tags that belong to no class here: monocle"),
-    ],
-)
-def test_damaged_files_are_named(
-    repository: Callable[..., Path],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    damage: Callable[[Path, str], None],
-    file: str,
-    message: str,
-) -> None:
-    source = repository(**{f"_{ORDER[0]}": person()})
-    damage(source, ORDER[0])
-    assert prepare(source, tmp_path / "ccp") == 2
-    error = capsys.readouterr().err
-    assert file.format(name=ORDER[0]) in error
-    assert message in error
-    assert not (tmp_path / "ccp/train_id.txt").exists()
 
 
 def test_another_folder_is_not_taken_for_the_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from dataset.prepare_ccp import CLASS_TAGS, main, split_ids
+from dataset.prepare_ccp import main, split_ids
+from tests.support.clothing import HAIR, TAGS, make_repository
 
 scipy_io = pytest.importorskip("scipy.io", reason="scipy reads and writes the MATLAB files")
 
-TAGS = ["null", *sorted(tag for names in CLASS_TAGS.values() for tag in names.split() if tag != "null")]
 ID = split_ids()["train"][0]
 LABEL = f"annotations/pixel-level/{ID}.mat"
 
@@ -28,13 +27,7 @@ LABEL = f"annotations/pixel-level/{ID}.mat"
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Return a repository of one photograph (30 x 20), of hair alone."""
-    folder = tmp_path / "ccp"
-    (folder / "photos").mkdir(parents=True)
-    (folder / "annotations/pixel-level").mkdir(parents=True)
-    scipy_io.savemat(folder / "label_list.mat", {"label_list": np.array(TAGS, dtype=object)[None]})
-    Image.new("RGB", (20, 30)).save(folder / f"photos/{ID}.jpg")
-    write_label(folder, np.full((30, 20), TAGS.index("hair"), np.uint8))
-    return folder
+    return make_repository(tmp_path / "ccp", {ID: np.full((30, 20), HAIR, np.uint8)})
 
 
 def write_label(source: Path, values: object, name: str = "groundtruth") -> None:
@@ -47,6 +40,7 @@ def refused(source: Path, capsys: pytest.CaptureFixture[str]) -> str:
     sentence = capsys.readouterr().err.strip().splitlines()[-1]
     assert sentence.startswith("dataset.prepare_ccp: ")
     assert len(sentence) < 600
+    assert not (source.parent / "out/train_id.txt").exists()
     return sentence
 
 
@@ -64,6 +58,7 @@ def test_the_repository_of_these_tests_is_taken(source: Path) -> None:
         (np.full((30, 20), 1j), "values that are no tag numbers"),
         (np.full((30, 20), "a", dtype=object), "values that are no tag numbers"),
         (np.zeros((3, 4)), "is (3, 4), but"),
+        (np.full((30, 20), 200, np.uint8), "has the tag number 200, which label_list.mat lacks"),
         ({"a": 1}, "is (1, 1), but"),
         ("text", "is (1,), but"),
     ],
@@ -72,17 +67,27 @@ def test_labels_of_another_kind(
     values: object, sentence: str, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_label(source, values)
-    assert sentence in refused(source, capsys)
+    said = refused(source, capsys)
+    assert sentence in said
+    assert f"{ID}.mat" in said
 
 
 def test_labels_as_floating_point_are_the_same_labels(source: Path) -> None:
-    write_label(source, np.full((30, 20), float(TAGS.index("hair"))))
+    write_label(source, np.full((30, 20), float(HAIR)))
     assert main(["--source", str(source), "--output", str(source.parent / "out")]) == 0
 
 
-def test_another_variable_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_without_the_variable_or_cut_are_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_label(source, np.zeros((30, 20), np.uint8), "truth")
-    assert "cannot read its variable 'groundtruth' (it has none of this name)" in refused(source, capsys)
+    assert f"{ID}.mat: cannot read its variable 'groundtruth' (it has none of this name)" in refused(source, capsys)
+    (source / LABEL).write_bytes((source / LABEL).read_bytes()[:150])
+    assert f"{ID}.mat: cannot read its variable 'groundtruth'" in refused(source, capsys)
+
+
+def test_a_photograph_that_is_cut_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photograph = source / f"photos/{ID}.jpg"
+    photograph.write_bytes(photograph.read_bytes()[:-20])
+    assert f"{ID}.jpg: the photograph is truncated" in refused(source, capsys)
 
 
 def test_what_unpacks_to_more_than_it_may_have_stays_packed(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,10 +97,20 @@ def test_what_unpacks_to_more_than_it_may_have_stays_packed(source: Path, capsys
     assert "unpacks to more than 65,536 bytes" in refused(source, capsys)
 
 
-@pytest.mark.parametrize("tags", [["null"] * 300, ["null", "\x1b[2J"], []])
-def test_lists_of_other_tags(tags: list[str], source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (["null"] * 300, "lists 300 tags; the repository's own has 59"),
+        (["null", "\x1b[2J"], "lists tags that belong to no class here: "),
+        ([], "lists 0 tags"),
+        ([*TAGS, "monocle"], "lists tags that belong to no class here: monocle"),
+    ],
+)
+def test_lists_of_other_tags(tags: list[str], message: str, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scipy_io.savemat(source / "label_list.mat", {"label_list": np.array(tags, dtype=object)[None]})
-    assert refused(source, capsys).isprintable()
+    said = refused(source, capsys)
+    assert f"label_list.mat {message}" in said
+    assert said.isprintable()
 
 
 def test_a_photograph_that_unpacks_to_gigabytes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
