@@ -55,20 +55,10 @@ def test_a_layout_can_be_trained_on_and_evaluated(
     assert check(["--data-dir", str(data), "--dataset", name]) == 0
     if layout == "lip" and name != "lip":  # only the name tells them
         place += ["--dataset", name]
-    options = [
-        "--snapshot-dir",
-        str(run),
-        "--input-size",
-        "65,65",
-        "--batch-size",
-        "1",
-        "--accumulate",
-        "1",
-        "--epochs",
-        "1",
-    ]
+    options = ["--snapshot-dir", str(run), "--input-size", "65,65", "--log-every", "1"]
+    options += ["--batch-size", "1", "--accumulate", "1", "--epochs", "1"]
     tiny: Any = TinyNetwork
-    assert train.main([*place, *options, "--log-every", "1"], build_network=tiny) == 0
+    assert train.main([*place, *options], build_network=tiny) == 0
     snapshot = run / f"{name.upper()}_epoch_Best.pth"
     assert read_checkpoint(snapshot)["step"] == 3
     arguments = [*place, "--checkpoint", str(snapshot), "--report", str(report)]
