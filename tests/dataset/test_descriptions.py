@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.descriptions import (
-    BUILT_IN,
-    DatasetDescription,
-    DatasetError,
-    list_samples,
-    load_description,
-)
+from dataset.descriptions import BUILT_IN, DatasetDescription, DatasetError, list_samples, load_description
 
 OWN = {
     "name": "mine",
@@ -105,22 +99,6 @@ def test_a_folder_with_several_layouts_needs_a_name(make_dataset: Callable[..., 
     assert load_description(data_dir, "cihp").name == "cihp"
 
 
-def test_a_folder_without_layout_is_an_error_that_shows_the_layouts(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="Training/Category_ids") as error:
-        load_description(tmp_path)
-    assert str(tmp_path) in str(error.value)
-
-
-def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nowhere: no such folder.*--data-dir"):
-        load_description(tmp_path / "nowhere")
-
-
-def test_an_unknown_name_is_an_error_that_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"'lips' is not one of .*lip, cihp, atr"):
-        load_description(tmp_path, "lips")
-
-
 @pytest.mark.parametrize("name", [None, "mine"])
 def test_a_folder_may_describe_itself(tmp_path: Path, name: str | None) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(OWN))
@@ -139,8 +117,6 @@ def test_another_name_than_the_folders_own_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": ""}, "name is '';.* must be a text of 1 to 100"),
-        ({"name": 3}, "name is 3;.* must be a text of 1 to 100"),
         ({"classes": "abc"}, "classes must be a list"),
         ({"classes": ["Background", 1]}, "classes must be a list"),
         ({"classes": ["Background"], "flip_pairs": []}, "2 to 254 classes, not 1"),
@@ -300,17 +276,13 @@ def test_samples_without_labels(make_dataset: Callable[..., Path]) -> None:
         list_samples(data_dir, BUILT_IN["lip"], "val")
 
 
-def test_a_missing_list_is_an_error(make_dataset: Callable[..., Path]) -> None:
-    data_dir = make_dataset()
-    (data_dir / "train_id.txt").unlink()
-    with pytest.raises(DatasetError, match=r"train_id\.txt: cannot be read \(No such file"):
-        list_samples(data_dir, BUILT_IN["lip"], "train")
-
-
-def test_an_empty_list_is_an_error(make_dataset: Callable[..., Path]) -> None:
+def test_a_missing_or_empty_list_is_an_error(make_dataset: Callable[..., Path]) -> None:
     data_dir = make_dataset()
     (data_dir / "train_id.txt").write_text("\n \n")
     with pytest.raises(DatasetError, match=r"train_id\.txt is empty: the train split has no photographs"):
+        list_samples(data_dir, BUILT_IN["lip"], "train")
+    (data_dir / "train_id.txt").unlink()
+    with pytest.raises(DatasetError, match=r"train_id\.txt: cannot be read \(No such file"):
         list_samples(data_dir, BUILT_IN["lip"], "train")
 
 

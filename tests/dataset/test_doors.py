@@ -118,9 +118,11 @@ def test_boxes_are_four_finite_numbers(box: str, tmp_path: Path) -> None:
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "a\\b", ".", "..", "a b", "x\n", "\x1b[2J", "ß", "n" * 101])
-def test_a_dataset_is_called_what_a_file_can_be_called(name: str) -> None:
-    with pytest.raises(DatasetError, match=r"name is .*snapshots are called after it"):
+@pytest.mark.parametrize(
+    "name", ["../x", "/tmp/x", "a/b", "a\\b", ".", "..", "a b", "x\n", "\x1b[2J", "ß", "n" * 101, "", 3]
+)
+def test_a_dataset_is_called_what_a_file_can_be_called(name: object) -> None:
+    with pytest.raises(DatasetError, match=r"name is .*snapshots are called after it, so it must be a text of"):
         DatasetDescription.from_dict(OWN | {"name": name})
 
 
