@@ -8,8 +8,9 @@ import atexit
 import multiprocessing
 import signal
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -26,8 +27,26 @@ from dataset.layouts import Sample
 from dataset.loading import PhotographsAtHand, end_at_once
 from dataset.reading import read_image, read_sample
 
+Item = TypeVar("Item")
 
-class TrainingCrops(Dataset[dict[str, Tensor]]):
+
+class _Crops(Dataset[Item]):
+    """Photographs as crops of one size, and which of them each worker is at."""
+
+    def __init__(
+        self, samples: Sequence[Sample], description: DatasetDescription, *, input_size: tuple[int, int]
+    ) -> None:
+        """input_size is (height, width) in pixels."""
+        self.samples = samples
+        self.description = description
+        self.input_size = input_size
+        self.at_hand = PhotographsAtHand(samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class TrainingCrops(_Crops[dict[str, Tensor]]):
     """Random crops of the labelled photographs; their keys are pairs (epoch, index).
 
     A crop's random numbers come from (seed, epoch, index) alone, so batches do not depend on how many workers
@@ -45,48 +64,27 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         **switches: bool,
     ) -> None:
         """input_size is (height, width) in pixels, seed not negative, switches are `augment`'s, as `random_mirror`."""
-        self.samples = samples
-        self.description = description
-        self.input_size = input_size
+        super().__init__(samples, description, input_size=input_size)
         self.seed = seed
         self.switches = switches
-        self.at_hand = PhotographsAtHand(samples)
         self._mirror_table = description.mirror_table()
-
-    def __len__(self) -> int:
-        return len(self.samples)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """Return {"image": (3, h, w) uint8 BGR, "label": (h, w) uint8, 255 = ignore} of a key (epoch, index)."""
         epoch, index = key
         self.at_hand.note(index)
         image, label = read_sample(self.samples[index], self.description)
-        image, label = augment(
-            image,
-            label,
-            self.input_size,
-            np.random.default_rng([self.seed, epoch, index]),
-            mirror_table=self._mirror_table,
-            **self.switches,
-        )
+        rng = np.random.default_rng([self.seed, epoch, index])
+        image, label = augment(image, label, self.input_size, rng, mirror_table=self._mirror_table, **self.switches)
         return {"image": channels_first(image), "label": torch.from_numpy(label)}
 
 
-class EvaluationItem(NamedTuple):
-    """A photograph warped whole to the crop, and what is needed to judge its prediction at full size.
-
-    image: (3, h, w) uint8 BGR. sample_index: its place in the list of samples. size: (height, width) of the
-    photograph. label: (height, width) uint8 at full size, or None without labels.
-    """
-
-    image: Tensor
-    sample_index: int
-    size: tuple[int, int]
-    label: NDArray[np.uint8] | None
-
-
 class EvaluationBatch(NamedTuple):
-    """Several `EvaluationItem`s: the images stacked, (N, 3, h, w) uint8; the rest, of varying size, as lists."""
+    """Photographs warped whole to the crop, and what is needed to judge their predictions at full size.
+
+    images: (N, 3, h, w) uint8 BGR. indices: the photographs' places in the list of samples. sizes: (height, width) of
+    each. labels: (height, width) uint8 at full size, or None without labels.
+    """
 
     images: Tensor
     indices: list[int]
@@ -94,36 +92,24 @@ class EvaluationBatch(NamedTuple):
     labels: list[NDArray[np.uint8] | None]
 
 
-class EvaluationCrops(Dataset[EvaluationItem]):
-    """Whole photographs as crops of one size, by index, with their labels where the samples have them."""
+class EvaluationCrops(_Crops[EvaluationBatch]):
+    """Whole photographs as batches of one, by index, with their labels where the samples have them."""
 
-    def __init__(
-        self, samples: Sequence[Sample], description: DatasetDescription, *, input_size: tuple[int, int]
-    ) -> None:
-        """input_size is (height, width) in pixels."""
-        self.samples = samples
-        self.description = description
-        self.input_size = input_size
-        self.at_hand = PhotographsAtHand(samples)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> EvaluationItem:
+    def __getitem__(self, index: int) -> EvaluationBatch:
         self.at_hand.note(index)
         sample = self.samples[index]
         if sample.label_path is None:
             image, label = read_image(sample.image_path), None
         else:
             image, label = read_sample(sample, self.description)
-        crop = fit_to_crop(image, self.input_size)
-        return EvaluationItem(channels_first(crop), index, (image.shape[0], image.shape[1]), label)
+        crop = channels_first(fit_to_crop(image, self.input_size))
+        return EvaluationBatch(crop[None], [index], [(image.shape[0], image.shape[1])], [label])
 
 
-def collate_evaluation(items: Sequence[EvaluationItem]) -> EvaluationBatch:
-    """Return the items as one batch: `collate_fn` of a DataLoader of `EvaluationCrops`."""
-    images, indices, sizes, labels = zip(*items, strict=True)
-    return EvaluationBatch(torch.stack(images), list(indices), list(sizes), list(labels))
+def collate_evaluation(items: Sequence[EvaluationBatch]) -> EvaluationBatch:
+    """Join batches: `collate_fn` of a DataLoader of `EvaluationCrops`."""
+    images, *lists = zip(*items, strict=True)
+    return EvaluationBatch(torch.cat(images), *(list(chain.from_iterable(part)) for part in lists))
 
 
 def worker_init(worker_id: int) -> None:

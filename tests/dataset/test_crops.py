@@ -127,17 +127,16 @@ def test_errors_in_a_worker_name_the_file(samples: dict[str, list[Sample]]) -> N
 
 def test_evaluation_shows_the_whole_photograph(samples: dict[str, list[Sample]]) -> None:
     crops = EvaluationCrops(samples["val"], LIP, input_size=(33, 45))
-    item = crops[1]
+    images, indices, sizes, (label,) = crops[1]
     sample = samples["val"][1]
     assert sample.label_path is not None
     image = read_image(sample.image_path)
     matrix = affine_matrix(crop_box((40, 30), (33, 45)), (33, 45))
-    assert (item.image.numpy() == warp_image(image, matrix, (33, 45)).transpose(2, 0, 1)).all()
-    assert item.image.dtype == torch.uint8
-    assert item.sample_index == 1
-    assert item.size == (40, 30)
-    assert item.label is not None
-    assert (item.label == read_label(sample.label_path, LIP)).all()
+    assert (images[0].numpy() == warp_image(image, matrix, (33, 45)).transpose(2, 0, 1)).all()
+    assert (images.dtype, len(images)) == (torch.uint8, 1)
+    assert (indices, sizes) == ([1], [(40, 30)])
+    assert label is not None
+    assert (label == read_label(sample.label_path, LIP)).all()
     assert len(crops) == 3
 
 
@@ -153,7 +152,7 @@ def test_evaluation_batches_keep_sizes_and_labels_apart(samples: dict[str, list[
         )
         (batch,) = loader
         assert batch.images.shape == (3, 3, 33, 45)
-        assert torch.equal(batch.images[1], crops[1].image)
+        assert torch.equal(batch.images[1], crops[1].images[0])
         assert batch.indices == [0, 1, 2]
         assert batch.sizes == [(40, 30), (40, 30), (20, 50)]
         assert [None if label is None else label.shape for label in batch.labels] == [None, (40, 30), (20, 50)]
