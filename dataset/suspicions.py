@@ -45,16 +45,7 @@ def look_before_training(
 
 def suspicions(contents: Mapping[str, SplitContent], description: DatasetDescription) -> list[Problem]:
     """Return what is suspicious about the splits "train" and "val", of which one may be missing."""
-    found = []
-    for split, content in contents.items():
-        messages = {
-            "all ignored": _ignored(content, description),
-            "masks of 0 and 255": _masks(content, description),
-            "EXIF orientation": _turned(content),
-        }
-        if split == "train":
-            messages["no pixel"] = _absent(content, description)
-        found += [Problem(kind, split, message) for kind, message in messages.items() if message]
+    found = [problem for split, content in contents.items() for problem in _of_split(split, content, description)]
     both = ", ".join(contents)
     if message := _different_shares(contents, description):
         found.append(Problem("different shares", both, message))
@@ -63,49 +54,39 @@ def suspicions(contents: Mapping[str, SplitContent], description: DatasetDescrip
     return found
 
 
-def _ignored(content: SplitContent, description: DatasetDescription) -> str | None:
-    count = len(content.ignored_whole)
-    if not count:
-        return None
-    labels = _amount(content, "labels")
-    if count == content.label_maps:
-        return f"every pixel of {labels} is ignored (stored as {description.ignore_label}): no class is labelled"
-    return f"{count} of {labels}, such as {content.ignored_whole[0]}, are ignored whole"
-
-
-def _masks(content: SplitContent, description: DatasetDescription) -> str | None:
-    count = len(content.only_background)
-    if not description.has_background or count < max(1, SUSPICIOUS_MASKS * content.label_maps):
-        return None
-    return (
-        f"{count} of {_amount(content, 'labels')}, such as {content.only_background[0]}, hold nothing but "
-        f"{description.class_names[0]} ({description.first_label}) and ignored pixels ({description.ignore_label}): "
-        f"were masks saved as {description.first_label} and {description.ignore_label}? A pixel is stored as the "
-        "number of its class"
-    )
-
-
-def _turned(content: SplitContent) -> str | None:
-    if not content.turned:
-        return None
-    path, orientation = content.turned[0]
-    return (
-        f"{len(content.turned)} of {_amount(content, 'photographs')}, such as {path} (orientation {orientation}), are "
-        "turned by viewers, as their EXIF orientation says; here pixels are taken as stored, so their labels must "
-        "have been drawn on the pixels as stored"
-    )
-
-
-def _absent(content: SplitContent, description: DatasetDescription) -> str | None:
+def _of_split(split: str, content: SplitContent, description: DatasetDescription) -> Iterator[Problem]:
+    labels, photographs = _amount(content, "labels"), _amount(content, "photographs")
+    ignore, first = description.ignore_label, description.first_label
+    if ignored := content.ignored_whole:
+        message = f"{len(ignored)} of {labels}, such as {ignored[0]}, are ignored whole"
+        if len(ignored) == content.label_maps:
+            message = f"every pixel of {labels} is ignored (stored as {ignore}): no class is labelled"
+        yield Problem("all ignored", split, message)
+    masks = content.only_background
+    if description.has_background and len(masks) >= max(1, SUSPICIOUS_MASKS * content.label_maps):
+        message = (
+            f"{len(masks)} of {labels}, such as {masks[0]}, hold nothing but {description.class_names[0]} ({first}) "
+            f"and ignored pixels ({ignore}): were masks saved as {first} and {ignore}? A pixel is stored as the number "
+            "of its class"
+        )
+        yield Problem("masks of 0 and 255", split, message)
+    if content.turned:
+        path, orientation = content.turned[0]
+        message = (
+            f"{len(content.turned)} of {photographs}, such as {path} (orientation {orientation}), are turned by "
+            "viewers, as their EXIF orientation says; here pixels are taken as stored, so their labels must have been "
+            "drawn on the pixels as stored"
+        )
+        yield Problem("EXIF orientation", split, message)
     absent = [name for name, images in zip(description.class_names, content.images_with, strict=False) if not images]
-    if not absent or len(absent) == description.num_classes:  # the latter is said: all is ignored
-        return None
-    which = absent[0] if len(absent) == 1 else f"{len(absent)} of the {description.num_classes} classes"
-    names = "" if len(absent) == 1 else f" ({first_few(absent, 8)})"
-    rest = "it cannot be learned" if len(absent) == 1 else "they cannot be learned"
-    if not content.whole:
-        rest = "rare, or missing: `python -m dataset.check` reads all"
-    return f"no pixel of {which}{names} in {_amount(content, 'labels')}; {rest}"
+    if split == "train" and 0 < len(absent) < description.num_classes:  # that none is there is said: all is ignored
+        which, rest = absent[0], "it cannot be learned"
+        if len(absent) > 1:
+            which = f"{len(absent)} of the {description.num_classes} classes ({first_few(absent, 8)})"
+            rest = "they cannot be learned"
+        if not content.whole:
+            rest = "rare, or missing: `python -m dataset.check` reads all"
+        yield Problem("no pixel", split, f"no pixel of {which} in {labels}; {rest}")
 
 
 def _different_shares(contents: Mapping[str, SplitContent], description: DatasetDescription) -> str | None:
