@@ -32,10 +32,9 @@ from dataset.people import draw_person
 from dataset.writing import write_json
 from networks import CSENet
 from utils.inference.borders import picture_alpha
-from utils.inference.canvas import Canvas, crop_part
+from utils.inference.canvas import Canvas
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import TorchEngine
-from utils.inference.inputs import whole_picture
 from utils.inference.options import Wanted
 
 LIP = BUILT_IN["lip"]
@@ -55,12 +54,12 @@ def runs_for(logits: Tensor, size: tuple[int, int]) -> dict[str, Callable[[], ob
     """Return what is timed at one size: each ends on the CPU, as results do."""
 
     def part(wanted: Wanted) -> None:
-        canvas = Canvas(None, size, [whole_picture(size)], wanted, has_people=False)
-        canvas.paint(0, crop_part(logits, size, None, wanted))
+        canvas = Canvas(None, size, None, wanted)
+        canvas.paint(0, canvas.part(0, logits))
 
     return {
-        "smooth": partial(part, Wanted(background=0)),
-        "published": partial(part, Wanted(background=0, borders="published")),
+        "smooth": partial(part, Wanted(LIP)),
+        "published": partial(part, Wanted(LIP, borders="published")),
         "alpha": lambda: picture_alpha(logits, size, LIP.foreground).cpu(),
     }
 

@@ -1,7 +1,8 @@
 """What the crops of one picture become at its own size, and how several people in it are put together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from dataset.geometry import back_to_picture, logits_back_to_picture
 from utils.inference.borders import best_class, picture_alpha, picture_classes, picture_margins
-from utils.inference.inputs import Region
+from utils.inference.inputs import Boxes, Region, pixel_regions
 from utils.inference.options import Wanted
 
 ClassMap = NDArray[np.uint8]
@@ -37,54 +38,15 @@ class Prediction:
 
 
 class Part(NamedTuple):
-    """What became of one crop: tensors on the CPU, once `wait` has returned.
+    """What became of one crop: tensors on the CPU, by name, which a GPU has filled when `copied` has happened.
 
     classes: (H, W) uint8 of its region, or (h, w) of the crop where the borders are the published ones.
-    margins: (H, W) float32, set where other regions overlap this one.
-    alpha: (H, W) uint8.
-    logits: (K, h, w) float32.
+    margins: (H, W) float32, where other regions overlap this one.
+    alpha: (H, W) uint8, and logits: (K, h, w) float32, where they are wanted.
     """
 
-    classes: Tensor
-    margins: Tensor | None
-    alpha: Tensor | None
-    logits: Tensor | None
+    tensors: dict[str, Tensor]
     copied: "torch.cuda.Event | None"
-
-    def wait(self) -> None:
-        """Wait until a GPU has copied all of it."""
-        if self.copied is not None:
-            self.copied.synchronize()
-
-
-def crop_part(logits: Tensor, size: tuple[int, int], shared: Region | None, wanted: Wanted) -> Part:
-    """Return what becomes of a crop's logits (K, h, w) in its region of (height, width).
-
-    Computes where the logits are; a GPU is not waited for.
-
-    Args:
-        shared: a part of the region, outside of which no other region of the picture claims anything.
-    """
-    smooth = wanted.borders == "smooth"
-    classes = picture_classes(logits, size) if smooth else best_class(logits)
-    margins = None
-    if shared is not None:
-        margins = torch.zeros(size, device=logits.device)
-        margins[shared.rows, shared.columns] = picture_margins(
-            logits, size, shared.rows, shared.columns, wanted.background, nearest=not smooth
-        )
-    alpha = None if wanted.alpha_of is None else picture_alpha(logits, size, wanted.alpha_of)
-    results = (margins, alpha, logits if wanted.logits else None)
-    copied = torch.cuda.Event() if logits.device.type == "cuda" else None
-
-    def copy(result: Tensor) -> Tensor:
-        return result.to("cpu", non_blocking=copied is not None)
-
-    margins, alpha, logits_wanted = (None if result is None else copy(result) for result in results)
-    part = Part(copy(classes), margins, alpha, logits_wanted, copied)
-    if copied is not None:
-        copied.record(torch.cuda.current_stream(logits.device))
-    return part
 
 
 class Canvas(Generic[T]):
@@ -96,46 +58,75 @@ class Canvas(Generic[T]):
     Args:
         item: what the prediction is handed out with.
         size: (H, W) of the picture.
-        regions: of its people, or all of it.
-        has_people: whether `regions` come from boxes.
+        boxes: of its people; None for a picture that is one region. Raises ValueError as `pixel_regions`.
+
+    Attributes:
+        regions: what is cut out of the picture, and becomes a crop each.
+        missing: how many of them are not painted yet.
     """
 
-    def __init__(
-        self, item: T, size: tuple[int, int], regions: Sequence[Region], wanted: Wanted, *, has_people: bool
-    ) -> None:
+    def __init__(self, item: T, size: tuple[int, int], boxes: Boxes | None, wanted: Wanted) -> None:
         self.item = item
         self.size = size
-        self.regions = regions
-        self.shared = [_shared(region, number, regions) for number, region in enumerate(regions)]
-        self.missing = len(regions)
+        whole = Region(slice(0, size[0]), slice(0, size[1]))
+        self.regions = [whole] if boxes is None else pixel_regions(boxes, size)
+        self.missing = len(self.regions)
         self._wanted = wanted
-        self._has_people = has_people
-        self._painted: Prediction | None = None
+        self._has_people = boxes is not None
         self._margins: NDArray[np.float32] | None = None
+
+    def part(self, number: int, logits: Tensor) -> Part:
+        """Return what becomes of the logits (K, h, w) of the crop of `regions[number]`.
+
+        Computes where the logits are; a GPU is not waited for.
+        """
+        wanted, size, shared = self._wanted, self.regions[number].size, self._shared(number)
+        smooth = wanted.borders == "smooth"
+        tensors = {"classes": picture_classes(logits, size) if smooth else best_class(logits)}
+        if shared is not None:
+            tensors["margins"] = torch.zeros(size, device=logits.device)
+            tensors["margins"][shared.rows, shared.columns] = picture_margins(
+                logits, size, shared.rows, shared.columns, wanted.description.background, nearest=not smooth
+            )
+        if wanted.alpha_of is not None:
+            tensors["alpha"] = picture_alpha(logits, size, wanted.alpha_of)
+        if wanted.logits is not None:
+            tensors["logits"] = logits
+        copies = {name: tensor.to("cpu", non_blocking=logits.is_cuda) for name, tensor in tensors.items()}
+        if not logits.is_cuda:
+            return Part(copies, None)
+        copied = torch.cuda.Event()
+        copied.record(torch.cuda.current_stream(logits.device))
+        return Part(copies, copied)
 
     def paint(self, number: int, part: Part) -> None:
         """Paint what became of the crop of `regions[number]`."""
-        part.wait()
+        if part.copied is not None:
+            part.copied.synchronize()
         self.missing -= 1
         rows, columns = region = self.regions[number]
-        classes = np.asarray(part.classes.numpy())
+        found = {name: tensor.numpy() for name, tensor in part.tensors.items()}
+        classes, alpha = found["classes"], found.get("alpha")
         if self._wanted.borders == "published":
             classes = back_to_picture(classes, region.size)
-        alpha = None if part.alpha is None else part.alpha.numpy()
         if not self._has_people:
-            self._painted = Prediction(classes, self._logits(part), None, alpha)
+            logits = None
+            if self._wanted.logits == "network":
+                logits = found["logits"].astype(np.float16)
+            elif self._wanted.logits == "picture":
+                logits = logits_back_to_picture(found["logits"], self.size)
+            self.prediction = Prediction(classes, logits, None, alpha)
             return
-        canvas = self._background()
+        canvas = self.prediction
         assert canvas.people is not None
         own, owners = canvas.classes[rows, columns], canvas.people[rows, columns]
-        claimed = classes != self._wanted.background
-        if part.margins is not None:
-            margins = part.margins.numpy()
+        claimed = classes != self._wanted.description.background
+        if "margins" in found:
             if self._margins is None:
                 self._margins = np.zeros(self.size, np.float32)
             best = self._margins[rows, columns]
-            claimed &= (owners == 0) | (margins > best)
-            np.copyto(best, margins, where=claimed)
+            claimed &= (owners == 0) | (found["margins"] > best)
+            np.copyto(best, found["margins"], where=claimed)
         np.copyto(own, classes, where=claimed)
         np.copyto(owners, number + 1, where=claimed, casting="unsafe")
         if alpha is not None and canvas.alpha is not None:
@@ -143,47 +134,25 @@ class Canvas(Generic[T]):
             np.maximum(there, alpha, out=there, where=owners == 0)
             np.copyto(there, alpha, where=claimed)
 
+    @cached_property
     def prediction(self) -> Prediction:
-        """Return the results, once all regions are painted."""
-        assert self.missing == 0
-        return self._background() if self._painted is None else self._painted
+        """What is painted so far, background where nothing is."""
+        return Prediction(
+            np.full(self.size, self._wanted.description.background, np.uint8),
+            None,
+            np.zeros(self.size, np.uint8 if len(self.regions) <= 255 else np.uint16),
+            None if self._wanted.alpha_of is None else np.zeros(self.size, np.uint8),
+        )
 
-    def _background(self) -> Prediction:
-        """Return the results of what is painted, background where nothing is."""
-        if self._painted is None:
-            people_type = np.uint8 if len(self.regions) <= 255 else np.uint16
-            self._painted = Prediction(
-                np.full(self.size, self._wanted.background, np.uint8),
-                None,
-                np.zeros(self.size, people_type),
-                None if self._wanted.alpha_of is None else np.zeros(self.size, np.uint8),
-            )
-        return self._painted
-
-    def _logits(self, part: Part) -> NDArray[np.float16] | None:
-        if part.logits is None:
+    def _shared(self, number: int) -> Region | None:
+        """Return the smallest rectangle with all that other regions claim of one, in its own coordinates."""
+        starts = np.array([(rows.start, columns.start) for rows, columns in self.regions])
+        stops = np.array([(rows.stop, columns.stop) for rows, columns in self.regions])
+        low, high = np.maximum(starts, starts[number]), np.minimum(stops, stops[number])
+        common = (low < high).all(axis=1)
+        common[number] = False
+        if not common.any():
             return None
-        logits = part.logits.numpy()
-        if self._wanted.logits == "picture":
-            return logits_back_to_picture(logits, self.size)
-        return logits.astype(np.float16)
-
-
-def _shared(region: Region, number: int, regions: Sequence[Region]) -> Region | None:
-    """Return the smallest rectangle with all that other regions claim of a region, in its own coordinates."""
-    others = [other for place, other in enumerate(regions) if place != number]
-    common = [(_common(region.rows, other.rows), _common(region.columns, other.columns)) for other in others]
-    found = [(rows, columns) for rows, columns in common if rows is not None and columns is not None]
-    if not found:
-        return None
-    return Region(_around([rows for rows, _ in found]), _around([columns for _, columns in found]))
-
-
-def _around(ranges: Sequence[slice]) -> slice:
-    return slice(min(one.start for one in ranges), max(one.stop for one in ranges))
-
-
-def _common(own: slice, other: slice) -> slice | None:
-    """Return what two ranges of pixels share, counted from the start of the first; None where that is nothing."""
-    start, stop = max(own.start, other.start), min(own.stop, other.stop)
-    return slice(start - own.start, stop - own.start) if start < stop else None
+        top, left = low[common].min(axis=0) - starts[number]
+        bottom, right = high[common].max(axis=0) - starts[number]
+        return Region(slice(top, bottom), slice(left, right))

@@ -5,32 +5,29 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import Unpack
 
 from dataset.descriptions import DatasetDescription
+from dataset.geometry import fit_to_crop
 from dataset.options import checked
 from utils.checkpoint.classes import find_description, resolve_description
 from utils.cli import IMAGES_AT_ONCE, checked_scales
-from utils.inference.batches import CropBatch, crop_batches
-from utils.inference.canvas import Canvas, ClassMap, Part, Prediction, crop_part
+from utils.inference.canvas import Canvas, ClassMap, Part, Prediction
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import Engine
-from utils.inference.inputs import Boxes, PictureLike
+from utils.inference.inputs import Boxes, PictureLike, rgb_picture
 from utils.inference.loading import default_engine, load_engine
-from utils.inference.options import (
-    Borders,
-    LogitsSize,
-    MapOptions,
-    PredictOptions,
-    Wanted,
-    wanted_results,
-)
+from utils.inference.options import Borders, LogitsSize, MapOptions, PredictionOptions, PredictOptions, Wanted
 
 T = TypeVar("T")
+Place = tuple[Canvas[T], int]
+"""Of a crop: its picture's canvas, and the number of its region there."""
 
 
 class HumanParser:
@@ -114,26 +111,12 @@ class HumanParser:
 
     @overload  # a str is a sequence of str as well, but taken for a path first; and see the next
     def predict(  # type: ignore[overload-overlap]
-        self,
-        images: PictureLike,
-        *,
-        person_boxes: Boxes | None = ...,
-        return_people: Literal[False] = ...,
-        return_logits: None = ...,
-        alpha_of: None = ...,
-        **options: Unpack[MapOptions],
+        self, images: PictureLike, *, person_boxes: Boxes | None = ..., **options: Unpack[MapOptions]
     ) -> ClassMap: ...
 
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self,
-        images: PictureLike,
-        *,
-        person_boxes: Boxes | None = ...,
-        return_people: bool = ...,
-        return_logits: LogitsSize | None = ...,
-        alpha_of: Sequence[int] | None = ...,
-        **options: Unpack[MapOptions],
+        self, images: PictureLike, *, person_boxes: Boxes | None = ..., **options: Unpack[PredictionOptions]
     ) -> Prediction: ...
 
     @overload
@@ -142,9 +125,6 @@ class HumanParser:
         images: Sequence[PictureLike],
         *,
         person_boxes: Sequence[Boxes | None] | None = ...,
-        return_people: Literal[False] = ...,
-        return_logits: None = ...,
-        alpha_of: None = ...,
         **options: Unpack[MapOptions],
     ) -> list[ClassMap]: ...
 
@@ -154,10 +134,7 @@ class HumanParser:
         images: Sequence[PictureLike],
         *,
         person_boxes: Sequence[Boxes | None] | None = ...,
-        return_people: bool = ...,
-        return_logits: LogitsSize | None = ...,
-        alpha_of: Sequence[int] | None = ...,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PredictionOptions],
     ) -> list[Prediction]: ...
 
     def predict(
@@ -244,7 +221,7 @@ class HumanParser:
         """
         scales = checked("scales", checked_scales, scales)
         batch_size = checked("batch_size", IMAGES_AT_ONCE, batch_size)
-        wanted = wanted_results(self.description, borders, return_logits, alpha_of)
+        wanted = Wanted(self.description, borders, return_logits, alpha_of)
         crop_parser = CropParser(
             self._engine,
             scales=scales,
@@ -252,41 +229,63 @@ class HumanParser:
             flip_pairs=self.flip_pairs,
             deterministic=self._deterministic,
         )
-        plain = map(_without_boxes, items) if return_logits else iter(items)
-        return self._predict_batches(crop_parser, crop_batches(plain, self.input_size, batch_size, wanted), wanted)
+        return self._predict_batches(crop_parser, self._crop_batches(iter(items), batch_size, wanted))
+
+    def _crop_batches(
+        self, items: Iterator[tuple[T, PictureLike, Boxes | None]], batch_size: int, wanted: Wanted
+    ) -> Iterator[tuple[list[NDArray[np.uint8]], list[Place[T]], list[Canvas[T]]]]:
+        """Fit pictures, or what the boxes cut out of them, to crops (h, w, 3) BGR, `batch_size` pictures at a time.
+
+        Yields crops that go through the network together, the place of each, and the canvases of all pictures that have
+        begun with them, also where they have no region. Where pictures have more crops than `batch_size`, they make
+        several batches.
+        """
+        while chosen := list(itertools.islice(items, batch_size)):
+            crops: list[NDArray[np.uint8]] = []
+            places: list[Place[T]] = []
+            canvases: list[Canvas[T]] = []
+            for item, image, boxes in chosen:
+                if wanted.logits is not None and boxes is not None:
+                    raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
+                picture = rgb_picture(image)
+                canvas = Canvas(item, (picture.shape[0], picture.shape[1]), boxes, wanted)
+                canvases.append(canvas)
+                for number, (rows, columns) in enumerate(canvas.regions):
+                    crops.append(fit_to_crop(picture[rows, columns], self.input_size)[..., ::-1])
+                    places.append((canvas, number))
+            del chosen, picture
+            for first in range(0, max(1, len(crops)), batch_size):
+                some = slice(first, first + batch_size)
+                yield crops[some], places[some], canvases if first == 0 else []
 
     def _predict_batches(
-        self, crop_parser: CropParser, batches: Iterable[CropBatch[T]], wanted: Wanted
+        self,
+        crop_parser: CropParser,
+        batches: Iterable[tuple[list[NDArray[np.uint8]], list[Place[T]], list[Canvas[T]]]],
     ) -> Iterator[tuple[T, Prediction]]:
         """Yield what the pictures came with, and their predictions, as soon as all of their crops are parsed."""
         unfinished: deque[Canvas[T]] = deque()
-        waiting: list[tuple[Canvas[T], int, Part]] = []
-        for batch in itertools.chain(batches, [None]):
-            parts = [] if batch is None else self._run(crop_parser, batch, wanted)
+        waiting: list[tuple[Place[T], Part]] = []
+        for crops, places, canvases in itertools.chain(batches, [([], [], [])]):
+            parts = self._parts(crop_parser, crops, places) if crops else []
             # A GPU is now at work on this batch, while the previous one is finished here and the next one prepared.
-            for canvas, number, part in waiting:
+            for (canvas, number), part in waiting:
                 canvas.paint(number, part)
             while unfinished and unfinished[0].missing == 0:
                 canvas = unfinished.popleft()
-                yield canvas.item, canvas.prediction()
-            if batch is not None:
-                waiting = [(*place, part) for place, part in zip(batch.places, parts, strict=True)]
-                unfinished += batch.canvases
+                yield canvas.item, canvas.prediction
+            waiting = list(zip(places, parts, strict=True))
+            unfinished += canvases
 
-    def _run(self, crop_parser: CropParser, batch: CropBatch[T], wanted: Wanted) -> list[Part]:
+    def _parts(
+        self, crop_parser: CropParser, crops: Sequence[NDArray[np.uint8]], places: Sequence[Place[T]]
+    ) -> list[Part]:
         """Return what becomes of each crop of a batch."""
-        if not batch.places:  # no boxes in any picture
-            return []
+        images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
         def finish(index: int, logits: Tensor) -> Part:
-            canvas, number = batch.places[index]
-            return crop_part(logits, canvas.regions[number].size, canvas.shared[number], wanted)
+            canvas, number = places[index]
+            return canvas.part(number, logits)
 
         with self._lock:
-            return crop_parser.each(batch.crops, finish)
-
-
-def _without_boxes(item: tuple[T, PictureLike, Boxes | None]) -> tuple[T, PictureLike, Boxes | None]:
-    if item[2] is not None:
-        raise ValueError("logits cannot be pasted together: give return_logits or person_boxes, not both")
-    return item
+            return crop_parser.each(images, finish)

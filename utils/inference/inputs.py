@@ -96,11 +96,6 @@ def _warps_sides_of(pixels: int) -> bool:
     return True
 
 
-def whole_picture(size: tuple[int, int]) -> Region:
-    """Return the region of all of a picture of (height, width)."""
-    return Region(slice(0, size[0]), slice(0, size[1]))
-
-
 def pixel_regions(boxes: Boxes, size: tuple[int, int]) -> list[Region]:
     """Return boxes as whole pixels of a picture of (height, width): rounded outwards, cut at the picture's edges.
 

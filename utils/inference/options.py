@@ -10,51 +10,48 @@ Borders = Literal["smooth", "published"]
 LogitsSize = Literal["network", "picture"]
 
 
-class MapOptions(TypedDict, total=False):
-    """How class maps are made."""
-
+class _Options(TypedDict, total=False):
     scales: Sequence[float]
     mirror: bool
     batch_size: int
     borders: Borders
 
 
-class PredictOptions(MapOptions, total=False):
-    """And what else predictions hold."""
+class MapOptions(_Options, total=False):
+    """Those with which a prediction is a class map."""
+
+    return_people: Literal[False]
+    return_logits: None
+    alpha_of: None
+
+
+class PredictOptions(_Options, total=False):
+    """Those of a prediction that may hold more."""
 
     return_logits: LogitsSize | None
     alpha_of: Sequence[int] | None
 
 
-@dataclass(frozen=True, kw_only=True)
+class PredictionOptions(PredictOptions, total=False):
+    """And whether it is handed out for the people in it."""
+
+    return_people: bool
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """What is to be made of the logits of crops; checked by `wanted_results`.
+    """What is to be made of the logits of crops. Raises ValueError for values that there are not."""
 
-    background: the class index of what nobody claims; 255 where there is no such class.
-    """
-
-    background: int
+    description: DatasetDescription
     borders: Borders = "smooth"
     logits: LogitsSize | None = None
-    alpha_of: tuple[int, ...] | None = None
+    alpha_of: Sequence[int] | None = None
 
-
-def wanted_results(
-    description: DatasetDescription,
-    borders: Borders,
-    return_logits: LogitsSize | None,
-    alpha_of: Sequence[int] | None,
-) -> Wanted:
-    """Return what predictions shall hold. Raises ValueError for values that there are not."""
-    if borders not in get_args(Borders):
-        raise ValueError(f"borders is {borders!r}; it must be 'smooth' or 'published'")
-    if return_logits not in (None, *get_args(LogitsSize)):
-        raise ValueError(f"return_logits is {return_logits!r}; it must be 'network', 'picture' or None")
-    if unknown := [index for index in alpha_of or () if index not in range(description.num_classes)]:
-        raise ValueError(f"alpha_of has {unknown[0]!r}; the class indices are 0 to {description.num_classes - 1}")
-    return Wanted(
-        background=description.background,
-        borders=borders,
-        logits=return_logits,
-        alpha_of=None if alpha_of is None else tuple(alpha_of),
-    )
+    def __post_init__(self) -> None:
+        if self.borders not in get_args(Borders):
+            raise ValueError(f"borders is {self.borders!r}; it must be 'smooth' or 'published'")
+        if self.logits not in (None, *get_args(LogitsSize)):
+            raise ValueError(f"return_logits is {self.logits!r}; it must be 'network', 'picture' or None")
+        indices = range(self.description.num_classes)
+        if unknown := [index for index in self.alpha_of or () if index not in indices]:
+            raise ValueError(f"alpha_of has {unknown[0]!r}; the class indices are 0 to {indices[-1]}")
