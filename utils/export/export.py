@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from dataset.command import CommandError
@@ -26,7 +26,7 @@ from utils.checkpoint.published_names import to_published
 from utils.checkpoint.safe_tensors import safetensors_bytes
 from utils.checkpoint.snapshots import load_model, save_tensors
 from utils.export.verify import Comparison, Run, check, compare
-from utils.inference.engines import open_session, run_session
+from utils.inference.engines import FinalLogits, first_line, open_session, run_session
 
 METADATA_FILE = "metadata.json"
 """The name under which a program carries its metadata (`extra_files` of `torch.export.load`)."""
@@ -51,6 +51,8 @@ def export(model: CSENet, metadata: NetworkMetadata, output: Path, file_format: 
     PyTorch's exporter fails or the network does not fit the format, and VerificationError for a file that computes
     something else; then nothing is left behind.
     """
+    if metadata.result == "classes" and file_format in WEIGHTS_ALONE:
+        raise ExportError("this format holds weights; that the network ends in classes cannot be said in it")
     with whole_path(output) as partial:
         run = FORMATS[file_format](model, metadata, partial)
         comparisons = compare(model, run, model.input_size, classes=metadata.result == "classes")
@@ -97,7 +99,6 @@ def write_published(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run
     """Write the published layout, and return what runs it."""
     if model.depth != 101:
         raise ExportError(f"the published network has a backbone of depth 101, this one of depth {model.depth}")
-    _check_weights_alone(metadata)
     state = {f"module.{name}": tensor for name, tensor in to_published(model.state_dict()).items()}
     with path.open("xb") as file:
         save_tensors(state, file)
@@ -107,7 +108,6 @@ def write_published(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run
 
 def write_safetensors(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
     """Write the weights under this project's names with the metadata in the header, and return what runs them."""
-    _check_weights_alone(metadata)
     try:
         # "format" tells other programs that the tensors are PyTorch's.
         content = safetensors_bytes(model.state_dict(), {"format": "pt", **metadata_entries(metadata)})
@@ -118,30 +118,12 @@ def write_safetensors(model: CSENet, metadata: NetworkMetadata, path: Path) -> R
     return lambda images: loaded(images).final
 
 
-def _check_weights_alone(metadata: NetworkMetadata) -> None:
-    if metadata.result == "classes":
-        raise ExportError("this format holds weights; that the network ends in classes cannot be said in it")
-
-
 FORMATS = {"onnx": write_onnx, "torch": write_program, "safetensors": write_safetensors, "published": write_published}
 WEIGHTS_ALONE = ("safetensors", "published")
 """The formats without a network, which cannot end in classes."""
 
 
-class _Logits(nn.Module):
-    """Only what predictions need of the network: the final logits."""
-
-    def __init__(self, model: CSENet) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4)."""
-        logits: Tensor = self.model(images).final
-        return logits
-
-
-class _Classes(_Logits):
+class _Classes(FinalLogits):
     """The class of each pixel."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -151,7 +133,7 @@ class _Classes(_Logits):
 
 def capture(model: CSENet, metadata: NetworkMetadata) -> ExportedProgram:
     """Trace a network as a program for any number of images of any size, with the result that the metadata say."""
-    network = (_Classes if metadata.result == "classes" else _Logits)(model).eval()
+    network = (_Classes if metadata.result == "classes" else FinalLogits)(model).eval()
     example = torch.zeros(2, 3, 97, 130)  # one image, or equal sides, would count as the only possible case
     with _exporter():
         return torch.export.export(network, (example,), dynamic_shapes=_any_size(), strict=False)
@@ -176,9 +158,8 @@ def _exporter() -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:  # of many classes, most of them private
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"PyTorch {torch.__version__} cannot export this network ({reason[:200]}); exporting needs "
+            f"PyTorch {torch.__version__} cannot export this network ({first_line(error)}); exporting needs "
             "PyTorch 2.9 or newer, and is tested up to 2.15"
         ) from error
     finally:

@@ -1,6 +1,6 @@
 """Whether an exported network computes what the network computes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from dataset.people import draw_person
 from modules.layers import resize
 from networks import CSENet
 from networks.csenet import SMALLEST_SIDE
+from utils.inference.engines import first_line
 
 Run = Callable[[Tensor], Tensor]
 """An exported network: normalised images (N, 3, H, W) to logits (N, K, h, w) or classes (N, H, W)."""
@@ -46,19 +47,23 @@ class Comparison(NamedTuple):
 
 
 def compare(model: CSENet, run: Run, input_size: tuple[int, int], *, classes: bool) -> list[Comparison]:
-    """Compare on random images and on drawn people, at three sizes, in batches of one and three."""
-    return [
-        compare_batch(model, run, content, images, classes=classes)
-        for size in check_sizes(input_size)
-        for content, images in check_images(size)
-    ]
+    """Compare on a random image and on three drawn people, each at three sizes."""
+    comparisons = []
+    for size in check_sizes(input_size):
+        noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+        people = torch.stack([torch.from_numpy(draw_person(seed, size)[0]).permute(2, 0, 1) for seed in range(3)])
+        for content, images in (("random", noise), ("drawn people", normalise(people))):
+            comparisons.append(compare_batch(model, run, content, images, classes=classes))
+    return comparisons
 
 
 def check(comparisons: list[Comparison], where: str) -> None:
     """Raise VerificationError where logits differ by more than MAX_DIFFERENCE or fewer than MIN_AGREEMENT percent of
     all pixels agree; `where` is what the message calls the exported file."""
-    worst = max((c for c in comparisons if c.difference is not None), key=_difference, default=None)
-    if worst is not None and not _difference(worst) <= MAX_DIFFERENCE:  # not-a-number must fail as well
+    # "Not at most", since what is not a number must fail as well.
+    wrong = [c for c in comparisons if c.difference is not None and not c.difference <= MAX_DIFFERENCE]
+    if wrong:
+        worst = max(wrong, key=lambda c: c.difference or 0)
         raise VerificationError(
             f"'{where}' was not written: its logits differ from PyTorch's by more than {MAX_DIFFERENCE:g} ({worst})"
         )
@@ -81,13 +86,6 @@ def check_sizes(input_size: tuple[int, int]) -> list[tuple[int, int]]:
     return [(SMALLEST_SIDE, SMALLEST_SIDE), (height, width), (max(SMALLEST_SIDE, height * 3 // 4), width * 5 // 4)]
 
 
-def check_images(size: tuple[int, int]) -> Iterator[tuple[str, Tensor]]:
-    """Yield what images show, and images (N, 3, H, W) as the network takes them: one random, three drawn people."""
-    yield "random", torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    people = [torch.from_numpy(draw_person(seed, size)[0]).permute(2, 0, 1) for seed in range(3)]
-    yield "drawn people", normalise(torch.stack(people))
-
-
 @torch.inference_mode()
 def compare_batch(model: CSENet, run: Run, content: str, images: Tensor, *, classes: bool) -> Comparison:
     """Compare on normalised images (N, 3, H, W); `classes` says that the exported network ends in these.
@@ -98,9 +96,10 @@ def compare_batch(model: CSENet, run: Run, content: str, images: Tensor, *, clas
     try:
         result = run(images)
     except Exception as error:  # onnxruntime's and PyTorch's have no class in common
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         shape = tuple(images.shape)
-        raise VerificationError(f"the exported network fails on images of shape {shape}: {reason[:200]}") from error
+        raise VerificationError(
+            f"the exported network fails on images of shape {shape}: {first_line(error)}"
+        ) from error
     difference = None
     if not classes:
         difference = (result - expected.final).abs().masked_fill(_undecided(expected.edge), 0).max().item()
@@ -121,7 +120,3 @@ def _undecided(edge: Tensor) -> Tensor:
 
 def _class_map(logits: Tensor, images: Tensor) -> Tensor:
     return resize(logits, images.shape[-2:]).argmax(dim=1)
-
-
-def _difference(comparison: Comparison) -> float:
-    return float("inf") if comparison.difference is None else comparison.difference

@@ -3,11 +3,12 @@
 `utils.inference.crop_parser.CropParser` does everything else: normalisation, test-time augmentation, class maps.
 """
 
+import contextlib
 import functools
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -147,12 +148,15 @@ def _openvino_core() -> Any:
     return _import_openvino().Core()
 
 
-class _Logits(nn.Module):
+class FinalLogits(nn.Module):
+    """Only what predictions need of a `CSENet`."""
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4)."""
         logits: Tensor = self.network(images).final
         return logits
 
@@ -163,7 +167,7 @@ def _converted(openvino: Any, network: nn.Module) -> Any:
         warnings.simplefilter("ignore")  # PyTorch's, about its tracing, which OpenVINO uses
         # Any example does; it is small since it goes through the network a few times.
         return openvino.convert_model(
-            _Logits(folded(network)).eval(),
+            FinalLogits(folded(network)).eval(),
             example_input=torch.zeros(1, 3, 65, 98),
             input=[openvino.PartialShape([-1, 3, -1, -1])],
         )
@@ -171,11 +175,8 @@ def _converted(openvino: Any, network: nn.Module) -> Any:
 
 def _read_onnx(core: Any, path: str | os.PathLike[str]) -> tuple[Any, NetworkMetadata]:
     """Return OpenVINO's model of an ONNX file, and what the file says about itself."""
-    _check_file(path)
-    try:
+    with _reading(path):
         model = core.read_model(os.fspath(path))
-    except Exception as error:  # OpenVINO's errors share no class below this one
-        raise _not_onnx(path, error) from error
     info = model.rt_info
     entries = {name: entry.value for name, entry in info["framework"].items()} if "framework" in info else {}
     classes = model.output(0).get_partial_shape()
@@ -242,15 +243,12 @@ def open_session(path: str | os.PathLike[str], *, threads: int = 0) -> Any:
         raise CheckpointError(
             f"'{os.fspath(path)}': ONNX files need onnxruntime; install it with: pip install onnxruntime"
         ) from error
-    _check_file(path)
     onnxruntime.disable_telemetry_events()  # which it has on Windows
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # its warnings are about graph details that nobody here can change
-    try:
+    with _reading(path):
         return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no class below this one
-        raise _not_onnx(path, error) from error
 
 
 def run_session(session: Any, images: Tensor) -> Tensor:
@@ -258,11 +256,18 @@ def run_session(session: Any, images: Tensor) -> Tensor:
     return torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
 
 
-def _check_file(path: str | os.PathLike[str]) -> None:
+@contextlib.contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise CheckpointError where there is no file, or reading it as ONNX fails."""
+    where = f"'{os.fspath(path)}'"
     if not Path(path).is_file():
-        raise CheckpointNotFoundError(f"'{os.fspath(path)}' is not a file")
+        raise CheckpointNotFoundError(f"{where} is not a file")
+    try:
+        yield
+    except Exception as error:  # those of onnxruntime and OpenVINO share no class below this one
+        raise CheckpointError(f"{where} is not an ONNX file, or is damaged ({first_line(error)})") from error
 
 
-def _not_onnx(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return CheckpointError(f"'{os.fspath(path)}' is not an ONNX file, or is damaged ({reason[:200]})")
+def first_line(error: Exception) -> str:
+    """Return what an error of another package says, in short."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
