@@ -86,13 +86,14 @@ class PersonDetector:
         pixels = torch.from_numpy(np.ascontiguousarray(smaller)).to(self.device).permute(2, 0, 1).float() / 255
         found = {name: values.cpu() for name, values in self.network([pixels])[0].items()}
         factors = torch.tensor([width / smaller.shape[1], height / smaller.shape[0]] * 2)
-        people = []
-        for box, label, score in zip(found["boxes"] * factors, found["labels"], found["scores"], strict=True):
-            x0, y0, x1, y1 = (float(side) for side in box)
-            x0, y0, x1, y1 = max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1)
-            if label == _PERSON and score >= LEAST_SCORE and x0 < x1 and y0 < y1:
-                people.append(Person((x0, y0, x1, y1), float(score)))
-        return sorted(people, key=lambda person: -(person.score or 0.0))
+        boxes = (found["boxes"] * factors).clamp(min=0).minimum(torch.tensor([width, height] * 2))
+        scores, order = found["scores"].sort(descending=True, stable=True)
+        surest_first = zip(boxes[order].tolist(), found["labels"][order].tolist(), scores.tolist(), strict=True)
+        return [
+            Person((x0, y0, x1, y1), score)
+            for (x0, y0, x1, y1), label, score in surest_first
+            if label == _PERSON and score >= LEAST_SCORE
+        ]
 
 
 def parsed_boxes(people: Sequence[Person]) -> Boxes:
@@ -135,14 +136,12 @@ def _from_file(path: str | os.PathLike[str]) -> Any:
 
     state = read_checkpoint(path)
     network = fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None)
-    own = network.state_dict()
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    differing = [name for name in own.keys() & state.keys() if getattr(state[name], "shape", None) != own[name].shape]
-    for kind, names in (("lacks", missing), ("has besides", unexpected), ("has in other shapes", sorted(differing))):
-        if names:
-            raise CheckpointError(
-                f"'{os.fspath(path)}' is not the state dict of torchvision's fasterrcnn_mobilenet_v3_large_fpn: it "
-                f"{kind} {len(names)} tensors, such as {names[0]!r}; without --people-weights it is downloaded"
-            )
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, AttributeError) as error:  # AttributeError: for names that are no text
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"'{os.fspath(path)}' is not the state dict of torchvision's fasterrcnn_mobilenet_v3_large_fpn "
+            f"({reason[:200]}); without --people-weights it is downloaded"
+        ) from error
     return network
