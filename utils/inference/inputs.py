@@ -1,6 +1,5 @@
 """What people hand over as a picture, and as boxes in it, made into one form."""
 
-import functools
 import math
 import os
 import reprlib
@@ -21,6 +20,9 @@ Box = Sequence[float] | NDArray[Any]
 """(x0, y0, x1, y1) in pixels of the upright picture; x1 and y1 are the first column and row outside."""
 Boxes = Sequence[Box] | NDArray[Any]
 """The boxes in one picture, none or more; (n, 4) as an array."""
+
+_LONGEST_SIDE = 2**15 - 2 if cv2.__version__.startswith("4.") else math.inf
+"""Of a picture that OpenCV warps, in pixels."""
 
 
 class Region(NamedTuple):
@@ -44,7 +46,7 @@ def rgb_picture(picture: PictureLike) -> NDArray[np.uint8]:
     """
     pixels = _pixels(picture)
     height, width = pixels.shape[:2]
-    if not _warps_sides_of(max(height, width)):
+    if max(height, width) > _LONGEST_SIDE:
         raise ValueError(
             f"a picture of {width} x {height} pixels has a side too long for OpenCV {cv2.__version__}; make it "
             "smaller, or install OpenCV 5"
@@ -82,18 +84,6 @@ def _content(file: IO[bytes]) -> bytes:
     if not isinstance(content, bytes):
         raise ValueError(f"the file {getattr(file, 'name', file)!r} is open as text; open it with mode 'rb'")
     return content
-
-
-@functools.cache
-def _warps_sides_of(pixels: int) -> bool:
-    """Return whether OpenCV takes pictures with such a side: before OpenCV 5, 32766 pixels are the most."""
-    if pixels < 2**15 - 1:
-        return True
-    try:
-        cv2.warpAffine(np.zeros((1, pixels), np.uint8), np.eye(2, 3), (1, 1))
-    except cv2.error:
-        return False
-    return True
 
 
 def pixel_regions(boxes: Boxes, size: tuple[int, int]) -> list[Region]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.geometry import fit_to_crop
 from tests.support.tiny_parser import tiny_parser
 from utils.inference import inputs as picture_input
 from utils.inference.inputs import pixel_regions, rgb_picture
@@ -91,9 +92,9 @@ def test_boxes_of_anything_but_four_numbers_get_a_sentence(box: Any) -> None:
 
 
 def test_sides_that_opencv_cannot_warp_get_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_input, "_warps_sides_of", lambda pixels: pixels < 32767)
+    longest = int(min(picture_input._LONGEST_SIDE, 40_000))
+    assert fit_to_crop(rgb_picture(np.zeros((1, longest, 3), np.uint8)), (97, 73)).shape == (97, 73, 3)
+    monkeypatch.setattr(picture_input, "_LONGEST_SIDE", 32766)
     assert rgb_picture(np.zeros((1, 32766, 3), np.uint8)).shape == (1, 32766, 3)
     with pytest.raises(ValueError, match="a picture of 32767 x 1 pixels has a side too long for OpenCV"):
         rgb_picture(np.zeros((1, 32767, 3), np.uint8))
-    monkeypatch.undo()
-    picture_input._warps_sides_of(40_000)  # whatever this OpenCV answers, it answers
