@@ -89,8 +89,9 @@ class CropParser:
         On the CPU in the thread that parsed the crop, so that only as many logits are held as there are cores.
         """
         if self.device.type == "cpu":
-            workers, threads = self._sharing(len(images))
-            with _cpu, cpu_threads(workers, threads) as pool:
+            at_once = max(1, min(self.cores, len(images)))
+            cores_each = 1 if self.deterministic else self.cores // at_once
+            with _cpu, cpu_threads(at_once, cores_each) as pool:
                 crops = enumerate(images.split(1))
                 return list(pool.map(lambda crop: finish(crop[0], self._forward(crop[1])[0]), crops))
         return [finish(index, logits) for index, logits in enumerate(self.logits(images))]
@@ -106,11 +107,6 @@ class CropParser:
         if self.device.type == "cpu":
             return torch.stack(self.each(images, lambda _, logits: best_class(logits)))
         return best_class(self.logits(images))
-
-    def _sharing(self, crops: int) -> tuple[int, int]:
-        """Return how many crops the CPU works on at once, and on how many cores each."""
-        at_once = max(1, min(self.cores, crops))
-        return at_once, 1 if self.deterministic else self.cores // at_once
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:

@@ -27,7 +27,10 @@ def folded(network: Network, copied: Callable[[Tensor], Tensor] = torch.clone) -
     """
     if network.training:
         raise ValueError("BatchNorm can be folded in evaluation mode only: call network.eval() first")
-    result = _copy(network, copied)
+    # deepcopy is handed the copies, without gradients: it would not get through fake tensors.
+    copies: dict[int, Any] = {id(p): nn.Parameter(copied(p.detach()), False) for p in network.parameters()}
+    copies |= {id(buffer): copied(buffer.detach()) for buffer in network.buffers()}
+    result = copy.deepcopy(network, copies)
     for module in result.modules():
         for (_, conv), (norm_name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(norm, _BatchNorm):
@@ -40,10 +43,3 @@ def folded(network: Network, copied: Callable[[Tensor], Tensor] = torch.clone) -
     if left:
         raise ValueError(f"{len(left)} BatchNorm layers do not follow a convolution, the first is '{left[0]}'")
     return result
-
-
-def _copy(network: Network, copied: Callable[[Tensor], Tensor]) -> Network:
-    """Return a deep copy, without gradients, whose tensors are made by `copied`: fake ones do not stand `deepcopy`."""
-    copies: dict[int, Any] = {id(p): nn.Parameter(copied(p.detach()), False) for p in network.parameters()}
-    copies |= {id(buffer): copied(buffer.detach()) for buffer in network.buffers()}
-    return copy.deepcopy(network, copies)

@@ -41,10 +41,6 @@ FORMATS = {
 }
 """The formats of pictures: Pillow's names, and what people call them."""
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-_NEEDED = {
-    "HEIF": "HEIC pictures need pillow-heif: pip install pillow-heif",
-    "AVIF": "AVIF pictures need Pillow 11.3 or newer: pip install --upgrade pillow",
-}
 
 
 def decode_upright(data: bytes, name: str | Path) -> NDArray[np.uint8]:
@@ -89,13 +85,13 @@ def readable_formats() -> dict[str, str]:
 
 def _lacking_package(kind: str) -> str | None:
     """Return what to install before pictures of a format, by Pillow's name, can be read; None if nothing."""
-    if kind == "AVIF":
-        return None if "avif" in features.get_supported() else _NEEDED[kind]
+    if kind == "AVIF" and "avif" not in features.get_supported():
+        return "AVIF pictures need Pillow 11.3 or newer: pip install --upgrade pillow"
     if kind == "HEIF":
         try:
             import pillow_heif  # here, because it is an extra
         except ImportError:
-            return _NEEDED[kind]
+            return "HEIC pictures need pillow-heif: pip install pillow-heif"
         pillow_heif.register_heif_opener()
     return None
 
