@@ -93,7 +93,6 @@ class HumanParser:
             description: the classes: a description, the name of a built-in dataset, or the path of a `dataset.json`.
                 Snapshots and ONNX files say them; of other files, those with 20 classes are taken for LIP's, and the
                 classes of the rest are called "class 0", "class 1", ... unless you say what they are.
-
             deterministic: on a CPU, the same bits whatever the batch and the number of cores: each crop is computed on
                 one core then, as many at once as there are cores, so that a single picture takes longer.
 

@@ -1,6 +1,7 @@
 """From a file, a snapshot, published weights or ONNX, to the engine that computes with it."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,41 +36,27 @@ def load_engine(
     deterministic: bool = False,
     cores: int | None = None,
 ) -> LoadedEngine:
-    """Load a network for predictions from any layout `load_model` accepts, or an ONNX file.
+    """Load a network for predictions; arguments and errors are those of `HumanParser.from_checkpoint`.
 
     Args:
-        device: "cpu", "cuda", "cuda:1", "mps"; default, a CUDA GPU where there is one and the engine is torch.
-        engine: one of ENGINES; default, torch, and onnxruntime for ONNX files.
-        amp: a key of AMP_DTYPES.
-        input_size: (height, width) the network was trained with, where the file does not say it.
         deterministic: let each call compute on one core, for a `CropParser` that is deterministic.
         cores: how many the engine uses; default, those this process may use.
-
-    Raises CheckpointError for files that are no such network; ValueError for a device that is not there, and for
-    options that do not fit each other or the file.
     """
     chosen = engine or default_engine(path)
     named = default_device(chosen) if device is None else str(device)
-    _check_options(path, chosen, device=named, amp=amp, input_size=input_size)
+    _check_options(path, chosen, named, amp, input_size)
     place = choose_device(named, for_prediction=True)
     check_amp(amp, place)
     cores = cores or available_cores()
-    if _is_onnx(path):
-        onnx = (
-            OpenVinoEngine(path, cores=cores, amp=amp, deterministic=deterministic)
-            if chosen == "openvino"
-            else OnnxEngine(path, cores=1 if deterministic else cores)
-        )
-        assert onnx.metadata is not None
-        description = onnx.metadata.description
-        return LoadedEngine(onnx, description, description.num_classes, onnx.metadata.input_size)
-    model, own, _ = load_model(path, input_size=input_size)
-    computing: Engine
-    if chosen == "openvino":
-        computing = OpenVinoEngine(model, cores=cores, amp=amp, deterministic=deterministic)
-    else:
-        computing = TorchEngine(model, place, amp=amp)
-    return LoadedEngine(computing, own, model.num_classes, model.input_size)
+    openvino = partial(OpenVinoEngine, cores=cores, amp=amp, deterministic=deterministic)
+    if not _is_onnx(path):
+        model, own, _ = load_model(path, input_size=input_size)
+        computing = openvino(model) if chosen == "openvino" else TorchEngine(model, place, amp=amp)
+        return LoadedEngine(computing, own, model.num_classes, model.input_size)
+    onnx = openvino(path) if chosen == "openvino" else OnnxEngine(path, cores=1 if deterministic else cores)
+    assert onnx.metadata is not None
+    description = onnx.metadata.description
+    return LoadedEngine(onnx, description, description.num_classes, onnx.metadata.input_size)
 
 
 def default_engine(path: str | os.PathLike[str]) -> str:
@@ -87,12 +74,7 @@ def _is_onnx(path: str | os.PathLike[str]) -> bool:
 
 
 def _check_options(
-    path: str | os.PathLike[str],
-    engine: str,
-    *,
-    device: str | None,
-    amp: str,
-    input_size: tuple[int, int] | None,
+    path: str | os.PathLike[str], engine: str, device: str | None, amp: str, input_size: tuple[int, int] | None
 ) -> None:
     """Raise ValueError for options that do not fit each other or the file."""
     where = f"'{os.fspath(path)}'"
