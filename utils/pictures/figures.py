@@ -16,6 +16,9 @@ Picture = NDArray[np.uint8]
 _MARGIN = 6
 _INK = (40, 40, 40)
 
+font = ImageFont.load_default
+"""From a size in pixels to the font that Pillow carries with it."""
+
 
 def colourise(classes: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
     """Paint a class map (H, W) with a palette (256, 3) RGB."""
@@ -80,13 +83,16 @@ def legend(class_names: Sequence[str], palette: NDArray[np.uint8], width: int, *
     return np.asarray(canvas)
 
 
-def stack(pictures: Sequence[Picture]) -> Picture:
-    """Put pictures below each other, on white."""
-    width = max(picture.shape[1] for picture in pictures)
-    padded = [
-        cv2.copyMakeBorder(p, 0, 0, 0, width - p.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in pictures
-    ]
-    return np.asarray(np.concatenate(padded), dtype=np.uint8)
+def stack(pictures: Sequence[Picture], axis: int = 0) -> Picture:
+    """Put pictures below each other, or beside each other (axis 1), on white."""
+    across = 1 - axis
+    longest = max(picture.shape[across] for picture in pictures)
+    padded = []
+    for picture in pictures:
+        margins = [(0, 0), (0, 0), (0, 0)]
+        margins[across] = (0, longest - picture.shape[across])
+        padded.append(np.pad(picture, margins, constant_values=255))
+    return np.concatenate(padded, axis=axis)
 
 
 def confusion_picture(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
@@ -128,8 +134,3 @@ def save_picture(picture: Picture, path: str | Path) -> None:
     """Write a picture whole or not at all, as a JPEG if the path ends so, else as a PNG. Raises OSError."""
     is_jpeg = Path(path).suffix.lower() in (".jpg", ".jpeg")
     reading.save_picture(path, Image.fromarray(picture), "JPEG" if is_jpeg else "PNG")
-
-
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the font that Pillow carries with it."""
-    return ImageFont.load_default(size)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.descriptions import DatasetDescription
-from utils.pictures.figures import Picture, colourise, legend, overlay
+from utils.pictures.figures import Picture, colourise, legend, overlay, stack
 
 SHORTEST_SHOWN = 400
 """Pictures whose longer side is shorter are shown enlarged, or the legend would dwarf them."""
@@ -28,7 +28,7 @@ def overlay_picture(
     """
     picture, classes = _enlarged(picture, classes)
     blended = overlay(picture, classes, description.palette, opacity, clear=description.background)
-    return _with_legend(blended, _shown(classes, description) if shown is None else shown, description)
+    return _with_legend(blended, classes, shown, description)
 
 
 def side_by_side_picture(
@@ -37,7 +37,7 @@ def side_by_side_picture(
     """Put a picture (H, W, 3) and its coloured class map (H, W) next to each other, with a legend as in an overlay."""
     picture, classes = _enlarged(picture, classes)
     both = np.concatenate([picture, colourise(classes, description.palette)], axis=1)
-    return _with_legend(both, _shown(classes, description) if shown is None else shown, description)
+    return _with_legend(both, classes, shown, description)
 
 
 def cutout_picture(picture: Picture, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -48,11 +48,6 @@ def cutout_picture(picture: Picture, alpha: NDArray[np.uint8]) -> NDArray[np.uin
 def hard_alpha(classes: NDArray[np.uint8], keep: Sequence[int]) -> NDArray[np.uint8]:
     """Return an alpha (H, W) that is 255 where a class map has one of the classes `keep`, and 0 elsewhere."""
     return np.isin(classes, np.asarray(keep, dtype=np.uint8)).astype(np.uint8) * np.uint8(255)
-
-
-def _shown(classes: NDArray[np.uint8], description: DatasetDescription) -> list[int]:
-    present = np.flatnonzero(np.bincount(classes.ravel(), minlength=256))
-    return [int(index) for index in present if index in description.foreground]
 
 
 def _enlarged(picture: Picture, classes: NDArray[np.uint8]) -> tuple[Picture, NDArray[np.uint8]]:
@@ -66,8 +61,13 @@ def _enlarged(picture: Picture, classes: NDArray[np.uint8]) -> tuple[Picture, ND
     )
 
 
-def _with_legend(picture: Picture, shown: Sequence[int], description: DatasetDescription) -> Picture:
+def _with_legend(
+    picture: Picture, classes: NDArray[np.uint8], shown: Sequence[int] | None, description: DatasetDescription
+) -> Picture:
     """Put a legend beside a picture that is higher than wide, and otherwise, or where it is too long, below."""
+    if shown is None:
+        counts = np.bincount(classes.ravel(), minlength=256)
+        shown = [index for index in description.foreground if counts[index]]
     if not shown:
         return picture
     height, width = picture.shape[:2]
@@ -75,17 +75,5 @@ def _with_legend(picture: Picture, shown: Sequence[int], description: DatasetDes
     names, colours = [description.class_names[index] for index in shown], description.palette[list(shown)]
     column = legend(names, colours, 0, text_size=text_size)
     if height > width and column.shape[0] <= height:
-        return _on_white([picture, column], axis=1)
-    return _on_white([picture, legend(names, colours, width, text_size=text_size)], axis=0)
-
-
-def _on_white(pictures: Sequence[Picture], axis: int) -> Picture:
-    """Put pictures one below the other (axis 0) or beside each other (axis 1), on white."""
-    height, width = (max(picture.shape[side] for picture in pictures) for side in (0, 1))
-    padded = []
-    for picture in pictures:
-        size = (picture.shape[0], width) if axis == 0 else (height, picture.shape[1])
-        canvas = np.full((*size, 3), 255, dtype=np.uint8)
-        canvas[: picture.shape[0], : picture.shape[1]] = picture
-        padded.append(canvas)
-    return np.concatenate(padded, axis=axis)
+        return stack([picture, column], axis=1)
+    return stack([picture, legend(names, colours, width, text_size=text_size)])
