@@ -105,7 +105,7 @@ class OpenVinoEngine:
         self, network: nn.Module | str | os.PathLike[str], *, cores: int, amp: str = "off", deterministic: bool = False
     ) -> None:
         openvino = _import_openvino()
-        core = _openvino_core()
+        core = _openvino_core(openvino)
         if amp == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError("this processor does not compute in bf16, which would gain nothing here: leave amp off")
         self.device = torch.device("cpu")
@@ -139,13 +139,13 @@ def _import_openvino() -> Any:
 
 
 @functools.cache
-def _openvino_core() -> Any:
+def _openvino_core(openvino: Any) -> Any:
     """Return the one `openvino.Core` of this process.
 
     Each gives the thread that first compiles with it a stack for signal handlers and, when it goes, the one before it,
     which may be that of another that is gone: the next signal (Ctrl-C, the end of a child) would crash the process.
     """
-    return _import_openvino().Core()
+    return openvino.Core()
 
 
 class FinalLogits(nn.Module):
