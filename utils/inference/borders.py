@@ -49,16 +49,15 @@ class Axis(NamedTuple):
         return Axis(self.low.to(device, non_blocking=True), self.fraction.to(device, non_blocking=True))
 
 
-def picture_axes(size: tuple[int, int], input_size: tuple[int, int]) -> tuple[Axis, Axis]:
-    """Return where the rows and the columns of a picture (H, W) lie in the crop (h, w) that shows all of it."""
-    rows, columns = fit_positions(size, input_size)
-    return _axis(torch.from_numpy(rows), input_size[0]), _axis(torch.from_numpy(columns), input_size[1])
-
-
-def _axis(positions: Tensor, nodes: int) -> Axis:
-    inside = positions.clamp(0, nodes - 1)
-    low = inside.floor().clamp(max=nodes - 2)
-    return Axis(low.long(), (inside - low).float())
+def picture_axes(size: tuple[int, int], logits: Tensor) -> tuple[Axis, Axis]:
+    """Return where the rows and columns of a picture (H, W) lie in the logits (K, h, w) of the crop that shows it."""
+    input_size = (logits.shape[1], logits.shape[2])
+    axes = []
+    for positions, nodes in zip(fit_positions(size, input_size), input_size, strict=True):
+        inside = torch.from_numpy(positions).clamp(0, nodes - 1)
+        low = inside.floor().clamp(max=nodes - 2)
+        axes.append(Axis(low.long(), (inside - low).float()))
+    return axes[0], axes[1]
 
 
 def picture_classes(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -66,7 +65,7 @@ def picture_classes(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
     On the logits' device.
     """
-    rows, columns = picture_axes(size, (logits.shape[1], logits.shape[2]))
+    rows, columns = picture_axes(size, logits)
     if _interpolates_everywhere(logits.device):
         return interpolated(logits, rows, columns, best_class, torch.uint8)
     nodes = best_class(logits)
@@ -88,13 +87,14 @@ def picture_alpha(logits: Tensor, size: tuple[int, int], kept: Collection[int]) 
     chosen = torch.tensor(sorted(set(kept)), device=logits.device)
     nodes = torch.isin(best_class(logits), chosen)
     weight = _near_borders(nodes)
-    rows, columns = picture_axes(size, (logits.shape[1], logits.shape[2]))
+    rows, columns = picture_axes(size, logits)
     fields = torch.cat([logits, weight[None], nodes[None].to(logits.dtype)])
     soft = partial(_soft_alpha, kept=chosen, rest=torch.tensor(rest, device=logits.device))
     if _interpolates_everywhere(logits.device):
         return interpolated(fields, rows, columns, soft, torch.uint8)
     result = (nodes[:, columns.low].to(torch.uint8) * 255).index_select(0, rows.low)
-    _fill_cells(result, _touching_cells(weight > 0), fields, rows, columns, soft)
+    with_weight = F.max_pool2d(weight[None, None], 2, stride=1)[0, 0] > 0  # at any of their corners
+    _fill_cells(result, with_weight, fields, rows, columns, soft)
     return result
 
 
@@ -113,7 +113,7 @@ def picture_margins(
 
     Where `background` is no class, the second best class's. `nearest`: do not interpolate.
     """
-    rows, columns = picture_axes(size, (logits.shape[1], logits.shape[2]))
+    rows, columns = picture_axes(size, logits)
     rows, columns = rows.part(down), columns.part(across)
     if nearest:
         rows, columns = (axis._replace(fraction=axis.fraction.round()) for axis in (rows, columns))
@@ -177,11 +177,6 @@ def _near_borders(nodes: Tensor) -> Tensor:
     for _ in range(FADE - 1):
         weight = torch.maximum(weight, F.max_pool2d(weight, 3, stride=1, padding=1) - 1 / FADE)
     return weight[0, 0]
-
-
-def _touching_cells(nodes: Tensor) -> Tensor:
-    """Return (h - 1, w - 1) bool: the cells of which any corner (h, w) is set."""
-    return F.max_pool2d(nodes.float()[None, None], 2, stride=1)[0, 0] > 0
 
 
 def _fill_cells(result: Tensor, cells: Tensor, logits: Tensor, rows: Axis, columns: Axis, reduce: Reduce) -> None:
