@@ -106,6 +106,9 @@ def confusion_picture(matrix: NDArray[np.int64], class_names: Sequence[str]) -> 
     for row, name in enumerate(class_names):
         y = margin + row * cell
         draw.text((margin - 6, y + cell / 2), name, fill=_INK, font=font(min(13, cell)), anchor="rm")
+        upwards = Image.new("RGB", (margin - 28, cell), "white")  # the same name, above its column
+        ImageDraw.Draw(upwards).text((0, cell / 2), name, fill=_INK, font=font(min(13, cell)), anchor="lm")
+        canvas.paste(upwards.rotate(90, expand=True), (y, 22))
         for column in range(len(class_names)):
             share = shares[row, column]
             # The square root lets rare confusions show; white is none, dark blue all of the class.
@@ -116,18 +119,9 @@ def confusion_picture(matrix: NDArray[np.int64], class_names: Sequence[str]) -> 
             if cell >= 30 and share >= 0.5:
                 ink = "white" if blue > 0.6 else _INK
                 draw.text((x + cell / 2, y + cell / 2), f"{share:.0f}", fill=ink, font=font(12), anchor="mm")
-    _column_names(canvas, class_names, margin, cell)
     draw.text((margin + cell * len(class_names) / 2, 12), "prediction", fill=_INK, font=font(14), anchor="mm")
     draw.text((8, 12), "label (rows, % of its pixels)", fill=_INK, font=font(14), anchor="lm")
     return np.asarray(canvas)
-
-
-def _column_names(canvas: Image.Image, class_names: Sequence[str], margin: int, cell: int) -> None:
-    """Write the names upwards above their columns."""
-    for column, name in enumerate(class_names):
-        text = Image.new("RGB", (margin - 28, cell), "white")
-        ImageDraw.Draw(text).text((0, cell / 2), name, fill=_INK, font=font(min(13, cell)), anchor="lm")
-        canvas.paste(text.rotate(90, expand=True), (margin + column * cell, 22))
 
 
 def save_picture(picture: Picture, path: str | Path) -> None:
