@@ -53,9 +53,12 @@ def test_each_pixel_has_the_best_class_of_the_interpolated_logits(size: tuple[in
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_does_with_logits_of_noise(seed: int) -> None:
-    logits = torch.randn(7, 65, 81, generator=torch.Generator().manual_seed(seed))
-    assert_best(picture_classes(logits, (180, 133)).numpy(), everywhere(logits, (180, 133)))
+def test_noise_has_the_best_class_too_and_more_than_half_alpha_where_that_is_kept(seed: int) -> None:
+    logits, size = torch.randn(7, 65, 81, generator=torch.Generator().manual_seed(seed)), (180, 133)
+    found = picture_classes(logits, size).numpy()
+    assert_best(found, everywhere(logits, size))
+    kept = np.isin(found, [1, 2, 5])
+    np.testing.assert_array_equal(picture_alpha(logits, size, [1, 2, 5]).numpy() >= 128, kept)
 
 
 def test_a_class_that_wins_only_between_nodes_is_seen() -> None:
@@ -82,7 +85,9 @@ def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch, piece: int) -> N
     assert torch.equal(picture_alpha(logits, (150, 131), [1, 2]), alpha)
 
 
-def test_pieces_are_no_larger_with_more_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many logits are interpolated at once, each time."""
     between, sizes = utils.inference.borders._between, []
 
     def watched(*arguments: Any) -> Tensor:
@@ -91,9 +96,13 @@ def test_pieces_are_no_larger_with_more_classes(monkeypatch: pytest.MonkeyPatch)
         return values
 
     monkeypatch.setattr(utils.inference.borders, "_between", watched)
+    return sizes
+
+
+def test_pieces_are_no_larger_with_more_classes(monkeypatch: pytest.MonkeyPatch, pieces: list[int]) -> None:
     monkeypatch.setattr(utils.inference.borders, "CPU_PIECE", 2**14)
     picture_classes(torch.randn(150, 65, 65), (400, 300))
-    assert max(sizes) <= 2**14
+    assert max(pieces) <= 2**14
 
 
 def test_other_devices_get_the_same_by_interpolating_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,20 +115,11 @@ def test_other_devices_get_the_same_by_interpolating_everywhere(monkeypatch: pyt
     assert difference.abs().max() <= 1
 
 
-def test_most_of_a_map_is_filled_without_interpolating(monkeypatch: pytest.MonkeyPatch) -> None:
-    between, values = utils.inference.borders._between, 0
-
-    def counted(*arguments: Any) -> Tensor:
-        nonlocal values
-        result = between(*arguments)
-        values += result.numel()
-        return result
-
-    monkeypatch.setattr(utils.inference.borders, "_between", counted)
+def test_most_of_a_map_is_filled_without_interpolating(pieces: list[int]) -> None:
     logits = torch.zeros(2, 97, 97)
     logits[1, 30:60, 40:50] = 1.0
     picture_classes(logits, (970, 970))
-    assert 0 < values < 2 * 970 * 970 * 0.03
+    assert 0 < sum(pieces) < 2 * 970 * 970 * 0.03
 
 
 def straight_border(slope: float) -> Tensor:
@@ -157,13 +157,6 @@ def test_alpha_belongs_to_the_classes_that_are_kept() -> None:
     assert np.isin(some, [0, 255]).mean() > 0.2
     assert (picture_alpha(logits, (300, 300), range(5)) == 255).all()
     assert (picture_alpha(logits, (300, 300), []) == 0).all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_alpha_is_more_than_half_where_a_class_is_kept_whatever_the_logits(seed: int) -> None:
-    logits = torch.randn(7, 65, 81, generator=torch.Generator().manual_seed(seed))
-    kept = np.isin(picture_classes(logits, (180, 133)).numpy(), [1, 2, 5])
-    np.testing.assert_array_equal(picture_alpha(logits, (180, 133), [1, 2, 5]).numpy() >= 128, kept)
 
 
 @pytest.mark.parametrize("background", [0, 255])

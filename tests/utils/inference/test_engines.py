@@ -139,21 +139,27 @@ def test_a_parser_may_have_any_engine(tiny_file: Path, monkeypatch: pytest.Monke
         ("a.onnx", {"amp": "bf16"}, "the engine onnxruntime computes in full precision; leave amp out"),
         ("a.onnx", {"engine": "openvino", "amp": "fp16"}, "fp16 needs a GPU"),
         ("a.onnx", {"input_size": (97, 97)}, "'a.onnx' says its input size itself; leave it out"),
+        ("a.onnx", {"device": "cuda"}, "the engine onnxruntime computes on the CPU alone, not on cuda; leave the"),
+        (
+            "a.pth",
+            {"device": "cuda", "engine": "openvino"},
+            "the engine openvino computes on the CPU alone, not on cuda",
+        ),
+        ("a.pth", {"device": "toaster"}, "'toaster' is not a device"),
+        ("a.pth", {"device": "cuda:99"}, "there is no device 'cuda:99'"),
         ("a.pth", {"amp": "int3"}, "amp is 'int3'"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(path: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        load_engine(path, **options)
+        HumanParser.from_checkpoint(path, **options)
 
 
-def test_other_engines_are_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_files_are_computed_on_the_cpu_where_there_is_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with pytest.raises(ValueError, match="openvino computes on the CPU alone, not on cuda; leave the device out"):
-        load_engine("a.pth", "cuda", engine="openvino")
     pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
     with pytest.raises(CheckpointError, match=r"'a\.onnx' is not a file"):
-        load_engine("a.onnx")  # and so on the CPU, where there is a GPU, too
+        load_engine("a.onnx")
 
 
 class WithoutBf16:

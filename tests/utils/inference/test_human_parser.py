@@ -139,24 +139,6 @@ def test_pil_images_of_any_mode(people: list[NDArray[np.uint8]], mode: str) -> N
     np.testing.assert_array_equal(rgb_picture(picture), expected)
 
 
-@pytest.mark.parametrize(
-    ("picture", "message"),
-    [
-        (np.zeros((8, 8, 3), np.float32), "float32 .* must be uint8 RGB"),
-        (np.zeros((8, 8), np.uint8), r"\(8, 8\)"),
-        (np.zeros((2, 8, 8, 3), np.uint8), "several pictures as a list"),
-        (np.zeros((0, 8, 3), np.uint8), r"\(0, 8, 3\)"),
-        (Image.new("F", (8, 8)), "mode F"),
-        (17, "a int is no picture"),
-        ("nowhere.jpg", "nowhere.jpg: cannot be read"),
-        (__file__, "test_human_parser.py: OpenCV cannot decode"),
-    ],
-)
-def test_what_is_no_picture_is_refused(parser: HumanParser, picture: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        parser.predict(picture)
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3), (500, 20)])
 def test_any_size_is_parsed(parser: HumanParser, size: tuple[int, int]) -> None:
     assert parser.predict(np.full((*size, 3), 90, np.uint8)).shape == size
@@ -189,14 +171,6 @@ def test_boxes_of_several_pictures(parser: HumanParser, people: list[NDArray[np.
     np.testing.assert_array_equal(together[4], parser.predict(people[4]))
     with pytest.raises(ValueError, match="5 pictures came with 2"):
         parser.predict(people, person_boxes=[None, None])
-
-
-@pytest.mark.parametrize(
-    "box", [(0, 0, 5), (5, 0, 5, 9), (9, 0, 5, 9), (45, 0, 60, 9), (-9, 0, 0, 9), (0, 0, float("nan"), 9)]
-)
-def test_impossible_boxes_are_refused(parser: HumanParser, box: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="the box"):
-        parser.predict(np.zeros((60, 45, 3), np.uint8), person_boxes=[box])
 
 
 def test_without_a_background_class_the_rest_is_ignore(people: list[NDArray[np.uint8]]) -> None:
@@ -337,13 +311,6 @@ def test_a_description_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         HumanParser.from_checkpoint("two.pth", "cpu", description="lip")
 
 
-@pytest.mark.parametrize("options", [{"device": "toaster"}, {"device": "cuda:99"}, {"amp": "int3"}])
-def test_impossible_devices_are_refused(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
-    loads(monkeypatch, 20)
-    with pytest.raises(ValueError, match=r"toaster|cuda:99|int3"):
-        HumanParser.from_checkpoint("any.pth", **options)
-
-
 def test_onnx_files_go_to_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     class Engine(RampEngine):
         metadata = NetworkMetadata(DatasetDescription(name="ramp", class_names=("a", "b", "c")), CROP, "logits")
@@ -355,12 +322,5 @@ def test_onnx_files_go_to_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     parser = HumanParser.from_checkpoint("model.onnx")
     assert parser.class_names == ("a", "b", "c")
     assert parser.predict(np.zeros((9, 8, 3), np.uint8)).shape == (9, 8)
-    refused: list[dict[str, Any]] = [
-        {"device": "cuda"},
-        {"amp": "bf16"},
-        {"input_size": (9, 9)},
-        {"description": "lip"},
-    ]
-    for options in refused:
-        with pytest.raises(ValueError, match="leave"):
-            HumanParser.from_checkpoint("model.onnx", **options)
+    with pytest.raises(ValueError, match=r"'model\.onnx' says its classes itself; leave the description out"):
+        HumanParser.from_checkpoint("model.onnx", description="lip")

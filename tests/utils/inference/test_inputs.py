@@ -50,16 +50,24 @@ def test_streams_that_cannot_go_back_are_read_from_where_they_are(png: Path) -> 
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
+        (np.zeros((8, 8, 3), np.float32), "float32 .* must be uint8 RGB"),
+        (np.zeros((8, 8), np.uint8), r"\(8, 8\)"),
+        (np.zeros((2, 8, 8, 3), np.uint8), "several pictures as a list"),
+        (np.zeros((0, 8, 3), np.uint8), r"\(0, 8, 3\)"),
+        (Image.new("F", (8, 8)), "mode F"),
+        ("nowhere.jpg", "nowhere.jpg: cannot be read"),
+        (__file__, "test_inputs.py: OpenCV cannot decode"),
         (b"", r"^the bytes given as a picture: OpenCV cannot decode these 0 bytes"),
         (b"words", r"^the bytes given as a picture: OpenCV cannot decode these 5 bytes"),
         (io.BytesIO(b"words"), r"^the file .*BytesIO.*: OpenCV cannot decode these 5 bytes"),
         (io.StringIO("words"), r"^the file .*StringIO.* is open as text; open it with mode 'rb'"),
         (None, "a NoneType is no picture; give a path, a file's bytes, a binary file"),
+        (17, "a int is no picture"),
     ],
 )
 def test_what_is_no_picture_gets_a_sentence(picture: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        rgb_picture(picture)
+        tiny_parser().predict(picture)
 
 
 def test_files_are_called_by_their_names(png: Path) -> None:
@@ -85,10 +93,18 @@ def test_a_flat_box_for_several_pictures_is_counted() -> None:
         tiny_parser().predict([PICTURE, PICTURE], person_boxes=flat)
 
 
-@pytest.mark.parametrize("box", ["left", (1, 2, None, 8), ("left", 2, 6, 8), (1, 2, 6), ((1, 2), (6, 8))])
+@pytest.mark.parametrize(
+    "box", ["left", (1, 2, None, 8), ("left", 2, 6, 8), (1, 2, 6), ((1, 2), (6, 8)), (0, 0, np.nan, 9)]
+)
 def test_boxes_of_anything_but_four_numbers_get_a_sentence(box: Any) -> None:
     with pytest.raises(ValueError, match=r"^the box .* is not four numbers x0, y0, x1, y1$"):
         pixel_regions([box], (9, 7))
+
+
+@pytest.mark.parametrize("box", [(5, 0, 5, 9), (6, 0, 5, 9), (7, 0, 60, 9), (-9, 0, 0, 9)])
+def test_boxes_without_a_pixel_of_the_picture_get_a_sentence(box: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^the box .* is empty or outside the picture of 7 x 9 pixels"):
+        tiny_parser().predict(PICTURE, person_boxes=[box])
 
 
 def test_sides_that_opencv_cannot_warp_get_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
