@@ -6,6 +6,8 @@ if __name__ == "__main__":
     end_at_once_on_ctrl_c()
 
 import argparse
+import hashlib
+import json
 import sys
 import time
 import warnings
@@ -20,6 +22,7 @@ from dataset.options import OptionParser
 from dataset.workers import default_workers
 from dataset.writing import check_writable
 from utils import cli
+from utils.checkpoint.classes import find_description
 from utils.cli import (
     IMAGES_AT_ONCE,
     add_checkpoint,
@@ -34,12 +37,12 @@ from utils.inference import HumanParser
 from utils.inference.loading import default_device, default_engine
 from utils.inference.people import PersonDetector
 from utils.prediction.inputs import Found, InputError, counted_suffixes, find_sources, kept_classes, read_boxes
-from utils.prediction.outputs import SUFFIXES, PictureOutputs, PictureWriter
-from utils.prediction.plan import Plan, make_plan, network_options
-from utils.prediction.record import Options, PredictionRecord
-from utils.prediction.run import Failure, Job, ParseOptions, parse_pictures, parse_video
+from utils.prediction.names import SUFFIXES
+from utils.prediction.outputs import PictureWriter
+from utils.prediction.plan import Job, Outputs, Plan, make_plan
+from utils.prediction.record import Options, PredictionRecord, file_sha256
+from utils.prediction.run import BulkParser
 from utils.prediction.share import Share, shared_run
-from utils.prediction.video_outputs import VideoOutputs
 from utils.progress import Progress, duration
 
 EPILOG = """\
@@ -188,46 +191,64 @@ def find_work(options: argparse.Namespace) -> tuple[Found, Plan]:
     """Return what the options name, and what of it is to be done."""
     found = find_sources(options.input, skipped=[options.output / kind for kind in SUFFIXES])
     boxes = read_boxes(options.boxes, found.sources) if options.boxes else {}
-    pictures, videos = wanted_outputs(options)
-    common = network_options(
-        options.checkpoint,
-        dataset=options.dataset,
-        input_size=options.input_size,
-        scales=options.scales,
-        mirror=options.mirror,
-        amp=options.amp,
-        engine=options.engine,
-        borders=options.borders,
-        people=options.people,
-        people_weights=options.people_weights,
-    )
+    outputs, common = wanted_outputs(options), network_options(options)
     jobs = []
     for source in found.sources:
         own_boxes = None if source.is_video else boxes.get(source.relative)
-        jobs.append(Job(source, videos if source.is_video else pictures, {**common, "boxes": own_boxes}, own_boxes))
+        jobs.append(Job(source, outputs, {**common, "boxes": own_boxes}, own_boxes))
     return found, make_plan(jobs, PredictionRecord(options.output), overwrite=options.overwrite)
 
 
-def wanted_outputs(options: argparse.Namespace) -> tuple[PictureOutputs, VideoOutputs]:
+def wanted_outputs(options: argparse.Namespace) -> Outputs:
     """Return what is to be written for pictures and for videos."""
-    kinds = ("masks", *(kind for kind in SUFFIXES if kind != "masks" and getattr(options, kind)))
-    own_options: dict[str, Options] = {
-        "masks": {"mask-format": options.mask_format},
-        "instances": {"mask-format": options.mask_format},
-        "cutout": {
-            "keep": options.keep and sorted({name.casefold() for name in options.keep}),
-            "alpha": options.alpha,
+    mask_format = {"mask-format": options.mask_format}
+    keep = options.keep and sorted({name.casefold() for name in options.keep})
+    return Outputs(
+        folder=options.output,
+        kinds=("masks", *(kind for kind in SUFFIXES if kind != "masks" and getattr(options, kind))),
+        video_kinds=("overlay", "side_by_side") if options.side_by_side else ("overlay",),
+        each_frame=options.frames,
+        own_options={
+            "masks": mask_format,
+            "instances": mask_format,
+            "cutout": {"keep": keep, "alpha": options.alpha},
+            "logits": {"logits": options.logits},
         },
-        "logits": {"logits": options.logits},
+    )
+
+
+def network_options(options: argparse.Namespace) -> Options:
+    """Return the options that decide about class maps, for `PredictionRecord`; files by their content.
+
+    Raises DatasetError for a dataset that is not there.
+    """
+    dataset = find_description(options.dataset)
+    classes = hashlib.sha256(json.dumps(dataset and dataset.to_dict(), sort_keys=True).encode()).hexdigest()
+    return {
+        "checkpoint": file_digest(options.checkpoint),
+        "dataset": dataset and f"{dataset.name} {classes}",
+        "input-size": options.input_size and list(options.input_size),
+        "scales": list(options.scales),
+        "no-mirror": not options.mirror,
+        "amp": options.amp,
+        "engine": options.engine or default_engine(options.checkpoint),
+        "borders": options.borders,
+        "people": options.people,
+        "people-weights": options.people_weights and file_digest(options.people_weights),
     }
-    outputs = PictureOutputs(options.output, kinds, own_options)
-    video_kinds = ("overlay", "side_by_side") if options.side_by_side else ("overlay",)
-    return outputs, VideoOutputs(options.output, video_kinds, outputs if options.frames else None)
 
 
-def parse(options: argparse.Namespace, plan: Plan, share: Share) -> list[Failure]:
+def file_digest(path: str) -> str | None:
+    """Return a digest of a file's content; None where it cannot be read, of which who tries to load it says why."""
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
+
+
+def parse(options: argparse.Namespace, plan: Plan, share: Share) -> list[str]:
     """Load the network and do this process's share of what is to be done; return what could not be read."""
-    outputs, video_outputs = wanted_outputs(options)
+    outputs = wanted_outputs(options)
     for kind in outputs.kinds:
         check_writable(options.output / kind / "file")
     parser = HumanParser.from_checkpoint(
@@ -240,30 +261,33 @@ def parse(options: argparse.Namespace, plan: Plan, share: Share) -> list[Failure
         deterministic=options.deterministic,
     )
     keep = kept_classes(options.keep, parser.description)
-    writer = PictureWriter(outputs, parser.description, keep, options.mask_format)
-    record = PredictionRecord(options.output)
-    settings = ParseOptions(
-        scales=options.scales,
-        mirror=options.mirror,
-        batch_size=options.batch_size,
-        borders=options.borders,
-        return_logits=options.logits,
+    bulk_parser = BulkParser(
+        parser=parser,
+        options={
+            "scales": options.scales,
+            "mirror": options.mirror,
+            "batch_size": options.batch_size,
+            "borders": options.borders,
+            "return_logits": options.logits,
+            "alpha_of": keep if options.cutout and options.alpha == "soft" else None,
+        },
         detector=PersonDetector.load(options.people_weights, share.device) if options.people else None,
-        alpha_of=keep if options.cutout and options.alpha == "soft" else None,
+        writer=PictureWriter(outputs, parser.description, keep, options.mask_format),
+        record=PredictionRecord(options.output),
         workers=max(2, default_workers(sharing=2 * share.local_world_size)),
     )
     if share.is_main:
         begin(options.output, plan)
-    failures: list[Failure] = []
+    failures: list[str] = []
     pictures = [job for job in plan.todo if not job.source.is_video]
     if own := share.of(pictures):
         title, before = "predict", sum(not job.source.is_video for job in plan.jobs) - len(pictures)
         if share.world_size > 1:
             title, before = f"predict, process {share.rank + 1} of {share.world_size}", 0
         with Progress(title, before + len(own), "pictures", done=before, quiet=not share.is_main) as progress:
-            failures += parse_pictures(parser, own, writer, record, settings, progress=progress)
+            failures += bulk_parser.parse_pictures(own, progress)
     for video in share.of([job for job in plan.todo if job.source.is_video]):
-        failure = parse_video(parser, video, video_outputs, writer, record, settings, quiet=not share.is_main)
+        failure = bulk_parser.parse_video(video, quiet=not share.is_main)
         failures += [failure] if failure else []
     return failures
 
@@ -277,7 +301,7 @@ def begin(output: Path, plan: Plan) -> None:
         remove_leftovers(output / kind)
 
 
-def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, seconds: float) -> None:
+def report(output: Path, plan: Plan, failures: Sequence[str], found: Found, seconds: float) -> None:
     """Print what was done, and what was not."""
     jobs, todo = len(plan.jobs), len(plan.todo)
     if todo:
@@ -291,7 +315,7 @@ def report(output: Path, plan: Plan, failures: Sequence[Failure], found: Found, 
     if failures:
         show(f"{len(failures)} could not be read, or not to the end, or not written:", to=sys.stderr)
         for failure in failures:
-            show(f"  {printable(failure.reason)}", to=sys.stderr)
+            show(f"  {printable(failure)}", to=sys.stderr)
     if found.unreadable:
         show("These folders could not be searched for pictures:", to=sys.stderr)
         for error in found.unreadable:

@@ -6,8 +6,18 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from utils.prediction.outputs import RESULT_SUFFIXES
-
+SUFFIXES = {
+    "masks": ".png",
+    "overlay": ".jpg",
+    "side_by_side": ".jpg",
+    "cutout": ".png",
+    "instances": ".png",
+    "json": ".json",
+    "logits": ".npz",
+}
+"""The kinds of results, which are the folders' names, and their files' suffixes."""
+VIDEO_SUFFIX = ".mp4"
+RESULT_SUFFIXES = (*SUFFIXES.values(), VIDEO_SUFFIX)
 FRAMES_SUFFIX = ".frames"
 """Ends the names of the folders for the results of single video frames."""
 NAME_BYTES = 255 - max(map(len, (*RESULT_SUFFIXES, FRAMES_SUFFIX)))
@@ -59,3 +69,8 @@ def shortened(name: str, most: int = NAME_BYTES) -> str:
         return name
     digest = "~" + hashlib.sha256(encoded).hexdigest()[:12]
     return encoded[: most - len(digest)].decode(errors="ignore") + digest
+
+
+def frame_name(video_name: str, index: int) -> str:
+    """Return what the results of a single frame of a video are called."""
+    return f"{video_name}{FRAMES_SUFFIX}/{index:06d}"

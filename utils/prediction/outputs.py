@@ -1,11 +1,8 @@
 """The files that `predict.py` writes: one folder for each kind of result, in it the tree of the inputs."""
 
 import io
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import IO, Any
 
 import cv2
@@ -22,49 +19,7 @@ from utils.inference.canvas import Prediction
 from utils.inference.people import Person
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import cutout_picture, hard_alpha, overlay_picture, side_by_side_picture
-from utils.prediction.record import Options
-
-SUFFIXES = {
-    "masks": ".png",
-    "overlay": ".jpg",
-    "side_by_side": ".jpg",
-    "cutout": ".png",
-    "instances": ".png",
-    "json": ".json",
-    "logits": ".npz",
-}
-"""The kinds of results, which are the folders' names, and their files' suffixes."""
-
-VIDEO_SUFFIX = ".mp4"
-RESULT_SUFFIXES = (*SUFFIXES.values(), VIDEO_SUFFIX)
-
-
-@dataclass(frozen=True)
-class PictureOutputs:
-    """Where the results of pictures go, and which ones are wanted.
-
-    kinds: of `SUFFIXES`; "masks" is the class map itself, a PNG whose values are the class indices.
-    own_options: by kind, the options that matter to it alone.
-    """
-
-    folder: Path
-    kinds: tuple[str, ...] = ("masks",)
-    own_options: Mapping[str, Options] = field(default_factory=dict)
-
-    def path(self, kind: str, name: str) -> Path:
-        """Return the file for one kind of result of the picture called `name` (which may have folders)."""
-        return self.folder / kind / f"{name}{SUFFIXES[kind]}"
-
-    def results(self, name: str) -> dict[str, Options]:
-        """Return the paths inside the folder of what is wanted of a picture, with the options of each alone."""
-        return {
-            self.path(kind, name).relative_to(self.folder).as_posix(): self.own_options.get(kind, {})
-            for kind in self.kinds
-        }
-
-    def complete(self, name: str) -> bool:
-        """Return whether everything that is wanted of a picture is there."""
-        return all(os.path.isfile(self.path(kind, name)) for kind in self.kinds)  # no error for impossible names
+from utils.prediction.plan import Outputs
 
 
 class PictureWriter:
@@ -77,7 +32,7 @@ class PictureWriter:
 
     def __init__(
         self,
-        outputs: PictureOutputs,
+        outputs: Outputs,
         description: DatasetDescription,
         keep: Sequence[int],
         mask_format: str = "palette",

@@ -1,17 +1,94 @@
-"""What a run of `predict.py` has to do: which results are there already, and are what its inputs and options give."""
+"""What a run of `predict.py` has to do: which results are wanted, and which of them are there and up to date."""
 
-import hashlib
-import json
+import itertools
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from utils.background import prefetch
-from utils.checkpoint.classes import find_description
-from utils.inference.loading import default_engine
-from utils.prediction.record import Options, PredictionRecord, file_sha256
-from utils.prediction.run import Job
+from utils.inference.inputs import Boxes
+from utils.prediction.inputs import Source
+from utils.prediction.names import FRAMES_SUFFIX, SUFFIXES, VIDEO_SUFFIX, frame_name
+from utils.prediction.record import Options, PredictionRecord
+from utils.prediction.video import count_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Which results are wanted, and where they go.
+
+    kinds: of a picture's results, keys of `SUFFIXES`; "masks" is the class map itself.
+    video_kinds: those of which a video is made of a video.
+    each_frame: whether each frame of a video also gets the results of a picture.
+    own_options: by kind, the options that matter to it alone.
+    """
+
+    folder: Path
+    kinds: tuple[str, ...]
+    video_kinds: tuple[str, ...]
+    each_frame: bool
+    own_options: Mapping[str, Options]
+
+    def path(self, kind: str, name: str) -> Path:
+        """Return the file for one kind of result of the picture or frame called `name` (which may have folders)."""
+        return self.folder / kind / f"{name}{SUFFIXES[kind]}"
+
+    def video_path(self, kind: str, name: str) -> Path:
+        """Return the file for the video of a kind that is made of the video called `name`."""
+        return self.folder / kind / f"{name}{VIDEO_SUFFIX}"
+
+    def results(self, source: Source) -> dict[str, Options]:
+        """Return the paths inside the folder of what is wanted of an input, with the options of each alone.
+
+        The results of all frames of a video are one: their folder.
+        """
+        if not source.is_video:
+            return {f"{kind}/{source.name}{SUFFIXES[kind]}": self.own_options.get(kind, {}) for kind in self.kinds}
+        videos: dict[str, Options] = {f"{kind}/{source.name}{VIDEO_SUFFIX}": {} for kind in self.video_kinds}
+        frames = self.kinds if self.each_frame else ()
+        return videos | {f"{kind}/{source.name}{FRAMES_SUFFIX}": self.own_options.get(kind, {}) for kind in frames}
+
+    def complete(self, source: Source) -> bool:
+        """Return whether everything that is wanted of an input is there."""
+        if not source.is_video:
+            return self._has_all(source.name)
+        videos = [self.video_path(kind, source.name) for kind in self.video_kinds]
+        if not all(map(os.path.isfile, videos)):
+            return False
+        frames = range(count_frames(videos[0])) if self.each_frame else ()
+        return all(self._has_all(frame_name(source.name, index)) for index in frames)
+
+    def _has_all(self, name: str) -> bool:
+        return all(os.path.isfile(self.path(kind, name)) for kind in self.kinds)  # no error for impossible names
+
+    def remove_frames(self, source: Source, first: int) -> None:
+        """Remove the results of frames from the index `first` on: those of a longer video that had this name."""
+        for kind in self.kinds if self.each_frame else ():
+            paths = (self.path(kind, frame_name(source.name, index)) for index in itertools.count(first))
+            for path in itertools.takewhile(Path.is_file, paths):
+                path.unlink()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made of a picture or video.
+
+    options: those that matter to all of its results, for `PredictionRecord`.
+    boxes: the person boxes in a picture, where they are given.
+    """
+
+    source: Source
+    outputs: Outputs
+    options: Options
+    boxes: Boxes | None = None
+
+    @property
+    def results(self) -> dict[str, Options]:
+        """The paths of its results inside the output folder, with the options that matter to each alone."""
+        return self.outputs.results(self.source)
 
 
 @dataclass(frozen=True)
@@ -25,13 +102,13 @@ class Plan:
 
     jobs: Sequence[Job]
     todo: Sequence[Job]
-    reasons: Mapping[str, Sequence[Job]] = field(default_factory=dict)
+    reasons: Mapping[str, Sequence[Job]]
 
 
 def make_plan(jobs: Sequence[Job], record: PredictionRecord, *, overwrite: bool) -> Plan:
     """Return which results are to be made: all of them, or those that are missing or are not what they should be."""
     if overwrite:
-        return Plan(jobs, jobs)
+        return Plan(jobs, jobs, {})
     todo, reasons = [], defaultdict(list)
     with prefetch((partial(_objection, job, record) for job in jobs), workers=8, depth=64) as objections:
         for job, reason in zip(jobs, objections, strict=True):
@@ -44,55 +121,9 @@ def make_plan(jobs: Sequence[Job], record: PredictionRecord, *, overwrite: bool)
 
 def _objection(job: Job, record: PredictionRecord) -> str | None:
     """Return what is wrong with the results of a job, "" if that goes without saying; None where nothing is."""
-    if not job.complete:
+    if not job.outputs.complete(job.source):
         return ""
     try:
         return record.objection(job.source.path, job.results, job.options)
     except OSError:  # the input cannot be read; who tries to parse it says so
         return ""
-
-
-def network_options(
-    checkpoint: str,
-    *,
-    dataset: str | None,
-    input_size: tuple[int, int] | None,
-    scales: Sequence[float],
-    mirror: bool,
-    amp: str | None,
-    engine: str | None,
-    borders: str,
-    people: str | None,
-    people_weights: str | None,
-) -> Options:
-    """Return the options that decide about class maps, for `PredictionRecord`; files by their content.
-
-    Raises DatasetError for a dataset that is not there.
-    """
-    return {
-        "checkpoint": _file_digest(checkpoint),
-        "dataset": _dataset_digest(dataset),
-        "input-size": input_size and list(input_size),
-        "scales": list(scales),
-        "no-mirror": not mirror,
-        "amp": amp or "off",
-        "engine": engine or default_engine(checkpoint),
-        "borders": borders,
-        "people": people,
-        "people-weights": people_weights and _file_digest(people_weights),
-    }
-
-
-def _file_digest(path: str) -> str | None:
-    try:
-        return file_sha256(path)
-    except OSError:  # who tries to load it says why
-        return None
-
-
-def _dataset_digest(named: str | None) -> str | None:
-    description = find_description(named)
-    if description is None:
-        return None
-    text = json.dumps(description.to_dict(), sort_keys=True)
-    return f"{description.name} {hashlib.sha256(text.encode()).hexdigest()}"
