@@ -16,7 +16,7 @@ from dataset.descriptions import DatasetDescription
 from utils.pictures.figures import Picture
 from utils.pictures.overlays import cutout_picture, overlay_picture
 from utils.prediction.names import shortened
-from utils.prediction.outputs import palette_picture
+from utils.prediction.outputs import mask_picture
 
 VIEW_SIDE = 1280
 """Pixels of the longer side of what the browser gets to show; downloads have the picture's own size."""
@@ -121,7 +121,7 @@ def download(
     file = io.BytesIO()
     ending = f"-{kind}{'.jpg' if kind == 'overlay' else '.png'}"
     if kind == "mask":
-        palette_picture(parsed.classes, description).save(file, "PNG")
+        mask_picture(parsed.classes, description, "palette").save(file, "PNG")
     elif kind == "cutout":
         alpha = _visible_alpha(parsed, shown, description.background)
         Image.fromarray(cutout_picture(parsed.picture, alpha)).save(file, "PNG")
