@@ -2,7 +2,6 @@
 
 import glob
 import json
-import math
 import os
 import sys
 from collections import Counter
@@ -19,6 +18,7 @@ from utils.prediction.names import unique_names
 
 BOXES_FORM = '{"photo.jpg": [[x0, y0, x1, y1], ...], ...}'
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+READ_SUFFIXES = PICTURE_SUFFIXES + VIDEO_SUFFIXES
 
 
 class InputError(ValueError):
@@ -50,14 +50,6 @@ class Found(NamedTuple):
     unreadable: list[OSError]
 
 
-class _Matches(NamedTuple):
-    """What one input names: files with their relative paths, those of other formats, errors by folder."""
-
-    files: dict[Path, str]
-    left_out: list[Path]
-    errors: dict[str, OSError]
-
-
 def find_sources(inputs: Sequence[str], skipped: Collection[Path] = ()) -> Found:
     """Return the pictures and videos that files, folders and glob patterns name, each of them once.
 
@@ -67,15 +59,25 @@ def find_sources(inputs: Sequence[str], skipped: Collection[Path] = ()) -> Found
     """
     found: dict[Path, str] = {}
     left_out: dict[Path, None] = {}
-    errors: dict[str, OSError] = {}
+    unreadable: dict[str, OSError] = {}
     for text in inputs:
-        matches = _matches(text, skipped)
-        found = matches.files | found
-        left_out |= dict.fromkeys(matches.left_out)
-        errors = matches.errors | errors
+        exists = os.path.exists(text)
+        if exists and not os.path.isdir(text):
+            found.setdefault(Path(os.path.abspath(text)), Path(text).name)
+            continue
+        errors: dict[str, OSError] = {}
+        roots = [Path(text)] if exists else _fitting(text, errors)
+        listed = {Path(os.path.abspath(path)): name for root in roots for path, name in _walk(root, skipped, errors)}
+        files = {path: name for path, name in listed.items() if path.suffix.lower() in READ_SUFFIXES}
+        others = [path for path in listed if path.suffix.lower() in OTHER_SUFFIXES]
+        if not files:
+            raise InputError(_nothing_found(text, exists or any(root.is_dir() for root in roots), others, errors))
+        found = files | found
+        left_out |= dict.fromkeys(others)
+        unreadable = errors | unreadable
     names = unique_names(found)
     sources = [Source(path, relative, names[path]) for path, relative in found.items()]
-    return Found(sources, [path for path in left_out if path not in found], list(errors.values()))
+    return Found(sources, [path for path in left_out if path not in found], list(unreadable.values()))
 
 
 def counted_suffixes(paths: Sequence[Path]) -> str:
@@ -84,26 +86,16 @@ def counted_suffixes(paths: Sequence[Path]) -> str:
     return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
 
 
-def _matches(text: str, skipped: Collection[Path]) -> _Matches:
-    errors: dict[str, OSError] = {}
-    exists = os.path.exists(text)
-    if exists and not os.path.isdir(text):
-        return _Matches({Path(os.path.abspath(text)): Path(text).name}, [], errors)
-    roots = [Path(text)] if exists else _fitting(text, errors)
-    listed = {Path(os.path.abspath(path)): name for root in roots for path, name in _walk(root, skipped, errors)}
-    files = {path: name for path, name in listed.items() if path.suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES}
-    left_out = [path for path in listed if path.suffix.lower() in OTHER_SUFFIXES]
-    if files:
-        return _Matches(files, left_out, errors)
+def _nothing_found(text: str, is_folder: bool, others: Sequence[Path], errors: dict[str, OSError]) -> str:
     if errors:
         message = f"--input '{text}': no picture or video was found, and not all can be read"
-    elif exists or any(root.is_dir() for root in roots):
-        message = f"--input '{text}' holds no picture or video ({' '.join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)})"
+    elif is_folder:
+        message = f"--input '{text}' holds no picture or video ({' '.join(READ_SUFFIXES)})"
     else:
         message = f"--input '{text}': there is no such file or folder, and no picture fits it as a pattern"
-    if left_out:
-        message += f"; {counted_suffixes(left_out)} are of formats that are not read"
-    raise InputError(message + "".join(f"; {folder}: {error.strerror}" for folder, error in errors.items()))
+    if others:
+        message += f"; {counted_suffixes(others)} are of formats that are not read"
+    return message + "".join(f"; {folder}: {error.strerror}" for folder, error in errors.items())
 
 
 def _fitting(pattern: str, errors: dict[str, OSError]) -> list[Path]:
@@ -138,15 +130,15 @@ def _walk(path: Path, skipped: Collection[Path], errors: dict[str, OSError]) -> 
 
     `errors` gets those of the folders that cannot be listed.
     """
-    if not path.is_dir():
+    if path.is_dir():
+        names = visible_files(
+            path,
+            on_unreadable=lambda error: errors.setdefault(os.path.abspath(error.filename), error),
+            skipped=skipped,
+        )
+        yield from ((path / name, name) for name in names)
+    else:
         yield path, path.name
-        return
-
-    def note(error: OSError) -> None:
-        errors.setdefault(os.path.abspath(error.filename), error)
-
-    for name in visible_files(path, on_unreadable=note, skipped=skipped):
-        yield path / name, name
 
 
 def kept_classes(names: Sequence[str] | None, description: DatasetDescription) -> list[int]:
@@ -170,13 +162,11 @@ def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
         boxes = parse_json(read_text(file))
     except (OSError, ValueError) as error:
         raise InputError(f"--boxes '{file}' cannot be read as JSON ({error})") from error
-    if not isinstance(boxes, dict):
+    if not isinstance(boxes, dict) or not boxes:
         raise InputError(f"--boxes '{file}' holds {_json(boxes)}; it must hold {BOXES_FORM}")
     for name, entry in boxes.items():
         _check_boxes(entry, f"--boxes '{file}': {name!r} has")
     strangers = sorted(boxes.keys() - {source.relative for source in sources})
-    if not boxes:
-        raise InputError(f"--boxes '{file}' has no entry; it must hold {BOXES_FORM}")
     if len(strangers) == len(boxes):
         first = next((source.relative for source in sources), None)
         raise InputError(
@@ -190,15 +180,12 @@ def read_boxes(file: Path, sources: Sequence[Source]) -> dict[str, Boxes]:
 
 def _check_boxes(entry: Any, where: str) -> None:
     """Raise InputError, which begins with `where`, for a value from JSON that is no list of boxes."""
-    if not isinstance(entry, list):
+    if not isinstance(entry, list) or any(isinstance(side, int | float) for side in entry):  # a single box, say
         fault = f"{_json(entry)}, which is no list of boxes"
-    elif all(map(_is_box, entry)):
-        return
-    elif not any(isinstance(side, int | float) for side in entry):  # else it is a single box
-        wrong = next(box for box in entry if not _is_box(box))
-        fault = f"{_json(wrong)} among its boxes, which is not four finite numbers"
+    elif wrong := [box for box in entry if not _is_box(box)]:
+        fault = f"{_json(wrong[0])} among its boxes, which is not four finite numbers"
     else:
-        fault = f"{_json(entry)}, which is no list of boxes"
+        return
     raise InputError(f"{where} {fault}; the file must hold {BOXES_FORM}, even a single box in a list")
 
 
@@ -212,14 +199,7 @@ def _json(value: Any) -> str:
 
 
 def _is_box(box: Any) -> bool:
-    """Return whether a value from JSON is four finite numbers."""
-    try:
-        return (
-            isinstance(box, list)
-            and len(box) == 4
-            and all(
-                isinstance(side, int | float) and not isinstance(side, bool) and math.isfinite(side) for side in box
-            )
-        )
-    except OverflowError:  # a whole number that is larger than any float
+    """Return whether a value from JSON is four finite numbers; whole numbers there may be larger than any float."""
+    if not isinstance(box, list) or len(box) != 4:
         return False
+    return all(type(side) in (int, float) and abs(side) <= sys.float_info.max for side in box)

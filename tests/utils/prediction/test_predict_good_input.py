@@ -207,7 +207,7 @@ def test_a_flat_box_in_a_file_is_named(run: Run, tmp_path: Path, capsys: Output)
     ("content", "message"),
     [
         ("null", "holds null; it must hold {"),
-        ("{}", "has no entry; it must hold {"),
+        ("{}", "holds {}; it must hold {"),
         ('{"0.png": null}', "'0.png' has null, which is no list of boxes; the file must hold {"),
         ('{"0.png": [null]}', "'0.png' has null among its boxes, which is not four finite numbers"),
         ('{"0.png": [[1, 2, 3, 4], [0, 0, NaN, 20]]}', "has [0, 0, NaN, 20] among its boxes, which is not four finite"),
