@@ -35,7 +35,7 @@ class Frame(NamedTuple):
     """Seconds since the video's beginning at which it is to be seen."""
 
 
-class VideoReader:
+class VideoReader(contextlib.ExitStack):
     """The frames of a video, one after the other; used as a context manager.
 
     frame_rate: frames per second, on average where it varies; 25 where the file does not say.
@@ -47,20 +47,20 @@ class VideoReader:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self._av = import_av(path)
-        self._opened = contextlib.ExitStack()
-        with contextlib.ExitStack() as stack:
-            file = stack.enter_context(open_regular(path))  # FFmpeg would wait at a pipe for its other end
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(open_regular(path))  # FFmpeg would wait at a pipe for its other end
             if is_cut_off(file):
                 raise VideoError(
                     f"{path}: this video was cut off: the file is shorter than it says, as after a download that broke "
                     "off; get it once more"
                 )
             file.seek(0)
-            self.container = stack.enter_context(self._open(file))
+            self.container = opened.enter_context(self._open(file))
             self._stream = self._video_stream()
-            self._opened = stack.pop_all()
+            self.push(opened.pop_all())  # no error: they stay open until this is closed
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.frame_rate = Fraction(rate) if rate and rate > 0 else FALLBACK_RATE
         self.time_base = Fraction(self._stream.time_base)
@@ -74,10 +74,6 @@ class VideoReader:
     def read(self) -> Frame | None:
         """Return the next frame; None after the last one. Raises VideoError where the file is damaged or cut off."""
         return next(self._frames, None)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._opened.close()
 
     def _open(self, file: Any) -> Any:
         options = {"format_whitelist": _FORMATS}
@@ -148,12 +144,6 @@ class VideoReader:
         return VideoError(
             f"{self.path}: the video {reason}, after {max(0.0, float(self._time)):.2f} s; nothing is kept"
         )
-
-    def __enter__(self) -> "VideoReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def import_av(path: Path) -> ModuleType:
