@@ -1,8 +1,6 @@
 """Videos written through PyAV: frames at the times of another video, and its sound."""
 
 import contextlib
-import functools
-import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dataset.files import show
 from dataset.writing import whole_path
 from utils.pictures.figures import Picture
 from utils.prediction.video import VideoError, VideoReader, import_av
@@ -20,10 +17,9 @@ from utils.prediction.video import VideoError, VideoReader, import_av
 ENCODERS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "veryfast", "crf": "20", "bf": "0"},
     "libopenh264": {"b": "8M"},
-    "mpeg4": {"b": "8M"},
 }
-"""FFmpeg's encoders, of which the first that is there is taken, with options. All but the last make H.264. Frames that
-are stored after later ones (bf) would make players end a video of uneven times too early."""
+"""FFmpeg's encoders of H.264, of which the first that is there is taken, with options. Frames that are stored after
+later ones (bf) would make players end a video of uneven times too early."""
 COPIED_SOUND = ("aac", "mp3", "mp3float", "opus", "flac")
 """What browsers play in an MP4 file, by the names of FFmpeg's decoders; other sound is encoded as AAC."""
 _AAC_RATES = (8000, 48000)
@@ -31,8 +27,6 @@ _PAUSE = Fraction(1, 10)
 """Seconds between two pieces of sound that are meant as a pause."""
 _LIMITED_RANGE = 1
 """FFmpeg's number of the usual range of brightness, 16 .. 235."""
-_MPEG4_TICKS = 60000
-"""Parts of a second in which MPEG-4 counts time, which are 16 bits there."""
 
 
 def find_encoder(path: Path) -> str:
@@ -41,15 +35,8 @@ def find_encoder(path: Path) -> str:
     for name in ENCODERS:
         with contextlib.suppress(ValueError):  # FFmpeg was built without it
             av.Codec(name, "w")
-            if name == "mpeg4":
-                _say_once("This PyAV has no encoder of H.264: videos are MPEG-4, which browsers do not play.")
             return name
     raise VideoError(f"{path}: this PyAV can make none of {', '.join(ENCODERS)}; install another: pip install av")
-
-
-@functools.cache
-def _say_once(sentence: str) -> None:
-    show(sentence, to=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -111,8 +98,6 @@ class VideoWriter:
         # Said outright, or players would guess by the size.
         context.colorspace, context.color_range = self._av.video.reformatter.Colorspace.ITU601, _LIMITED_RANGE
         context.time_base = self._source.time_base
-        if self._encoder == "mpeg4" and context.time_base.denominator > _MPEG4_TICKS:
-            context.time_base = Fraction(1, _MPEG4_TICKS)
         self._sound = self._opened.enter_context(_Sound(self._source, container))
         self._container, self._stream = container, stream
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support.films import all_frames, codecs_of, packets_of, write_film
-from utils.prediction import video_writer
 from utils.prediction.video import VideoError, VideoReader, count_frames
 from utils.prediction.video_writer import write_video
 
@@ -138,13 +137,6 @@ def test_frames_of_too_many_pixels_are_refused_by_their_header(tmp_path: Path, m
         VideoReader(source)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     VideoReader(source).close()
-
-
-def test_without_h264_videos_are_mpeg4_with_the_same_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_writer, "ENCODERS", {"no such": {}, "mpeg4": video_writer.ENCODERS["mpeg4"]})
-    made = copy(write_film(tmp_path / "in.mkv", shades(6), times=UNEVEN), tmp_path / "out.mp4")
-    assert codecs_of(made) == [("mpeg4", "yuv420p")]
-    assert [time for time, _ in packets_of(made, "video")] == UNEVEN
 
 
 def test_a_frame_of_another_size_is_scaled_to_the_first(tmp_path: Path) -> None:
