@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.predicting import Run, frames_of, make_video, mask, person, save, written
 from utils.inference import HumanParser
+from utils.inference.people import PersonDetector
 from utils.prediction.record import PredictionRecord, fingerprint
 
 Output = pytest.CaptureFixture[str]
@@ -91,11 +93,14 @@ def test_untouched_inputs_are_not_read_again_and_touched_or_moved_ones_only_once
         (["--cutout"], ["--cutout", "--keep", "Hair"], "--keep"),
         (["--logits"], ["--logits", "picture"], "--logits"),
         (["--boxes", "boxes.json"], [], "--boxes"),
+        ([], ["--people", "auto"], "--people"),
     ],
 )
 def test_results_of_other_options_are_made_anew_and_the_options_named(
-    run: Run, tmp_path: Path, capsys: Output, before: list[str], after: list[str], named: str
-) -> None:
+    run: Run, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch,
+    before: list[str], after: list[str], named: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(PersonDetector, "load", lambda *_, **__: SimpleNamespace(detect=lambda _: []))
     save(tmp_path / "a.png")
     (tmp_path / "boxes.json").write_text('{"a.png": [[0, 0, 20, 30]]}')
     assert run("--input", "a.png", *before) == 0

@@ -195,20 +195,19 @@ def test_boxes_may_begin_with_a_byte_order_mark(run: Run, parser: HumanParser, t
     np.testing.assert_array_equal(mask(tmp_path / "out/masks/0.png"), expected)
 
 
-def test_a_flat_box_in_a_file_is_named(run: Run, tmp_path: Path, capsys: Output) -> None:
-    save(tmp_path / "0.png")
-    (tmp_path / "boxes.json").write_text('{"1.png": [], "0.png": [10, 5, 45, 60]}')
-    assert run("--input", "0.png", "--boxes", "boxes.json") == 2
-    message = "'0.png' has [10, 5, 45, 60], which is no list of boxes; the file must hold {\"photo.jpg\": [[x0, y0, x1,"
-    assert message in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("[", "cannot be read as JSON"),
         ("null", "holds null; it must hold {"),
+        ("[]", "holds []; it must hold {"),
         ("{}", "holds {}; it must hold {"),
         ('{"0.png": null}', "'0.png' has null, which is no list of boxes; the file must hold {"),
+        (
+            '{"1.png": [], "0.png": [10, 5, 45, 60]}',
+            "'0.png' has [10, 5, 45, 60], which is no list of boxes; the file must hold {\"photo.jpg\": [[x0, y0, x1,",
+        ),
+        ('{"0.png": [[1, 2]]}', "'0.png' has [1, 2] among its boxes, which is not four finite numbers"),
         ('{"0.png": [null]}', "'0.png' has null among its boxes, which is not four finite numbers"),
         ('{"0.png": [[1, 2, 3, 4], [0, 0, NaN, 20]]}', "has [0, 0, NaN, 20] among its boxes, which is not four finite"),
         ('{"0.png": [[1, 2, 3, 4], null]}', "'0.png' has null among its boxes, which is not four finite numbers"),
@@ -221,11 +220,7 @@ def test_what_is_wrong_with_boxes_is_said_as_it_stands_in_their_file(
     save(tmp_path / "0.png")
     (tmp_path / "boxes.json").write_text(content)
     assert run("--input", "0.png", "--boxes", "boxes.json") == 2
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("option", [("--keep", "Hair"), ("--alpha", "soft"), ("--alpha", "hard")])
-def test_options_of_cut_outs_ask_for_a_cut_out(run: Run, capsys: Output, option: tuple[str, str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        run("--input", "0.png", *option)
-    assert "add --cutout" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("predict.py: --boxes 'boxes.json'")
+    assert message in error
+    assert not (tmp_path / "out").exists()

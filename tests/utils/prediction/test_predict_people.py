@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -84,20 +83,6 @@ def test_boxes_from_a_file_give_person_maps_too_and_have_no_score(run: Run, tmp_
     np.testing.assert_array_equal(one, np.asarray(Image.open(tmp_path / "out/masks/b.png")) != 0)
 
 
-def test_results_of_other_people_options_are_made_anew(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    save(tmp_path / "a.png", 3, (120, 110))
-    assert run("--input", "a.png") == 0
-    whole = mask(tmp_path / "out/masks/a.png")
-    capsys.readouterr()
-    assert run("--input", "a.png", "--people", "auto") == 0
-    assert "were made with other options (--people)" in capsys.readouterr().out
-    assert (mask(tmp_path / "out/masks/a.png") != whole).any()
-    assert run("--input", "a.png", "--people", "auto") == 0
-    assert "already" in capsys.readouterr().out
-
-
 def test_people_in_videos_keep_their_numbers(run: Run, parser: HumanParser, tmp_path: Path) -> None:
     make_video(tmp_path / "clip.avi", 3, (120, 110))
     assert run("--input", "clip.avi", "--people", "auto", "--frames", "--instances", "--json") == 0
@@ -110,21 +95,3 @@ def test_people_in_videos_keep_their_numbers(run: Run, parser: HumanParser, tmp_
             np.testing.assert_array_equal(np.asarray(instances), expected.people)
         values = json.loads((tmp_path / f"out/json/{name}.json").read_text())
         assert [entry["number"] for entry in values["people"]] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--instances",), "add --people auto, or --boxes"),
-        (("--people", "auto", "--boxes", "b.json"), "leave out one of them"),
-        (("--people", "auto", "--logits"), "leave out --boxes and --people"),
-        (("--people-weights", "w.pth"), "add --people auto"),
-    ],
-)
-def test_options_that_contradict_each_other_are_refused(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: Any, message: str
-) -> None:
-    save(tmp_path / "a.png")
-    with pytest.raises(SystemExit, match="2"):
-        run("--input", "a.png", *options)
-    assert message in capsys.readouterr().err
