@@ -14,62 +14,29 @@ def is_cut_off(file: BinaryIO) -> bool:
     of others, and where the file does not say how long it is, the answer is False. Reads from any place in the file.
     """
     size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] in (b"RIFF", b"RIFX"):
-        return _riff_end(file, size) > size
-    if head[:4] == _EBML:
-        return _segment_end(file) > size
-    if head[4:8] in _BOXES:
-        return _boxes_end(file, size) > size
-    return False
-
-
-def _riff_end(file: BinaryIO, size: int) -> int:
-    """Return where the last of the chunks "RIFF" ends; files of more than a gigabyte have several."""
-    end = 0
-    while end < size:
-        file.seek(end)
-        head = file.read(8)
-        length = int.from_bytes(head[4:], "big" if head[:4] == b"RIFX" else "little")
-        if head[:4] not in (b"RIFF", b"RIFX") or length in (0, 2**32 - 1):  # something behind it, or it does not say
-            break
-        end += 8 + length + length % 2
-    return end - 1 if end == size + 1 else end  # the filling byte at the end may be missing
-
-
-def _boxes_end(file: BinaryIO, size: int) -> int:
     end = 0
     while end + 8 <= size:
         file.seek(end)
-        head = file.read(16)
+        length = _part_length(file.read(16))
+        if length == 0:  # something behind the video, or a last part of no stated length
+            return False
+        end += length
+    return end > size
+
+
+def _part_length(head: bytes) -> int:
+    """Return how long the part is that begins with these 16 bytes; 0 where it does not say, or is of no known kind."""
+    if head[:4] in (b"RIFF", b"RIFX"):  # files of more than a gigabyte have several
+        length = int.from_bytes(head[4:8], "big" if head[:4] == b"RIFX" else "little")
+        return 0 if length in (0, 2**32 - 1) else 8 + length
+    if head[4:8] in _BOXES:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:], "big")
-        if head[4:8] not in _BOXES or length < 8:  # something behind the video, or the last box, up to the file's end
-            break
-        end += length
-    return end
-
-
-def _segment_end(file: BinaryIO) -> int:
-    """Return where the segment, which holds all but the file's own header, ends; 0 where it does not say."""
-    file.seek(4)
-    header = _ebml_number(file)
-    if header is None:
-        return 0
-    file.seek(header, os.SEEK_CUR)
-    if file.read(4) != _SEGMENT:
-        return 0
-    length = _ebml_number(file)
-    return 0 if length is None else file.tell() + length
-
-
-def _ebml_number(file: BinaryIO) -> int | None:
-    """Read a length: the zeros before the first one say of how many bytes it is; all ones stand for unknown."""
-    first = file.read(1)
-    if not first or first[0] == 0:
-        return None
-    more = 8 - first[0].bit_length()
-    value = int.from_bytes(bytes([first[0] & (0x7F >> more)]) + file.read(more), "big")
-    return None if value == 2 ** (7 * (more + 1)) - 1 else value
+        return length if length >= 8 else 0  # 0: up to the end of the file
+    if head[:4] in (_EBML, _SEGMENT) and head[4]:
+        # The zeros before the first one say of how many more bytes the length is; all ones stand for unknown.
+        more = 8 - head[4].bit_length()
+        length = int.from_bytes(bytes([head[4] & (0x7F >> more)]) + head[5 : 5 + more], "big")
+        return 0 if length == 2 ** (7 * (more + 1)) - 1 else 5 + more + length
+    return 0
