@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +48,11 @@ class VideoReader(contextlib.ExitStack):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self._av = import_av(path)
+        try:
+            import av  # an extra
+        except ImportError as error:
+            raise VideoError(f"{path}: videos need PyAV: pip install av") from error
+        self.av = av
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(open_regular(path))  # FFmpeg would wait at a pipe for its other end
             if is_cut_off(file):
@@ -64,9 +67,9 @@ class VideoReader(contextlib.ExitStack):
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.frame_rate = Fraction(rate) if rate and rate > 0 else FALLBACK_RATE
         self.time_base = Fraction(self._stream.time_base)
-        self.start = Fraction(self.container.start_time or 0, self._av.time_base)
+        self.start = Fraction(self.container.start_time or 0, self.av.time_base)
         """Where the times in the file begin: what comes first, picture or sound, is at 0 for `Frame.time`."""
-        self.duration = Fraction(self.container.duration or 0, self._av.time_base)
+        self.duration = Fraction(self.container.duration or 0, self.av.time_base)
         self.frame_count = max(0, self._stream.frames or round(self.duration * self.frame_rate))
         self._time = Fraction(-1)
         self._frames = self._decoded()
@@ -78,8 +81,8 @@ class VideoReader(contextlib.ExitStack):
     def _open(self, file: Any) -> Any:
         options = {"format_whitelist": _FORMATS}
         try:
-            return self._av.open(file, options=options, metadata_errors="replace")
-        except (self._av.FFmpegError, OSError) as error:  # OSError where the file ends before it has begun
+            return self.av.open(file, options=options, metadata_errors="replace")
+        except (self.av.FFmpegError, OSError) as error:  # OSError where the file ends before it has begun
             raise VideoError(
                 f"{self.path}: PyAV cannot open this as a video; the file is damaged, cut off or of another format"
             ) from error
@@ -115,7 +118,7 @@ class VideoReader(contextlib.ExitStack):
                 if packet.pts is not None and packet.time_base is not None:
                     end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
                 frames = packet.decode() if packet.stream.index == self._stream.index else []
-            except (self._av.FFmpegError, OSError) as error:
+            except (self.av.FFmpegError, OSError) as error:
                 raise self._broken(f"cannot be decoded ({error.strerror})") from error
             for frame in frames:
                 damaged = damaged or frame.is_corrupt
@@ -144,15 +147,6 @@ class VideoReader(contextlib.ExitStack):
         return VideoError(
             f"{self.path}: the video {reason}, after {max(0.0, float(self._time)):.2f} s; nothing is kept"
         )
-
-
-def import_av(path: Path) -> ModuleType:
-    """Return the package PyAV, an extra; raises VideoError for the sake of the video `path` where it is missing."""
-    try:
-        import av
-    except ImportError as error:
-        raise VideoError(f"{path}: videos need PyAV: pip install av") from error
-    return av
 
 
 def count_frames(path: Path) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dataset.writing import whole_path
 from utils.pictures.figures import Picture
-from utils.prediction.video import VideoError, VideoReader, import_av
+from utils.prediction.video import VideoError, VideoReader
 
 ENCODERS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "veryfast", "crf": "20", "bf": "0"},
@@ -29,16 +29,6 @@ _LIMITED_RANGE = 1
 """FFmpeg's number of the usual range of brightness, 16 .. 235."""
 
 
-def find_encoder(path: Path) -> str:
-    """Return the first of `ENCODERS` that this PyAV has; raises VideoError for `path` without any, or without PyAV."""
-    av = import_av(path)
-    for name in ENCODERS:
-        with contextlib.suppress(ValueError):  # FFmpeg was built without it
-            av.Codec(name, "w")
-            return name
-    raise VideoError(f"{path}: this PyAV can make none of {', '.join(ENCODERS)}; install another: pip install av")
-
-
 @contextlib.contextmanager
 def write_video(path: Path, source: VideoReader) -> Iterator["VideoWriter"]:
     """Give a writer of an MP4 file, which gets its name `path` when the block ends without an error.
@@ -46,23 +36,30 @@ def write_video(path: Path, source: VideoReader) -> Iterator["VideoWriter"]:
     Without a frame there is no file. Raises OSError, with `path`, where the disk does not take it, and VideoError where
     this cannot be made a video.
     """
-    av = import_av(path)
-    with whole_path(path) as partial, _errors_told(av, path), contextlib.ExitStack() as opened:
-        writer = VideoWriter(partial, source, find_encoder(path), opened)
+    encoder = _find_encoder(source.av, path)
+    with whole_path(path) as partial, _errors_told(source.av, path), VideoWriter(partial, source, encoder) as writer:
         yield writer
         writer.finish()
 
 
-class VideoWriter:
+def _find_encoder(av: ModuleType, path: Path) -> str:
+    for name in ENCODERS:
+        with contextlib.suppress(ValueError):  # FFmpeg was built without it
+            av.Codec(name, "w")
+            return name
+    raise VideoError(f"{path}: this PyAV can make none of {', '.join(ENCODERS)}; install another: pip install av")
+
+
+class VideoWriter(contextlib.ExitStack):
     """An MP4 file with the sound of another video, from `write_video`.
 
     The first frame decides the size; others are scaled to it. Widths and heights are made even, as the format wants
     them, by repeating the last column or row.
     """
 
-    def __init__(self, path: Path, source: VideoReader, encoder: str, opened: contextlib.ExitStack) -> None:
-        self._path, self._source, self._encoder, self._opened = path, source, encoder, opened
-        self._av = import_av(path)
+    def __init__(self, path: Path, source: VideoReader, encoder: str) -> None:
+        super().__init__()
+        self._path, self._source, self._encoder, self._av = path, source, encoder, source.av
         self._stream: Any = None
 
     def write(self, frame: Picture, time: Fraction) -> None:
@@ -90,7 +87,7 @@ class VideoWriter:
     def _begin(self, size: tuple[int, int]) -> None:
         # The table of contents comes first, so that browsers can begin before they have all of the file.
         container = self._av.open(str(self._path), "w", format="mp4", options={"movflags": "faststart"})
-        self._opened.callback(_close, container)
+        self.callback(_close, container)
         stream = container.add_stream(self._encoder, rate=self._source.frame_rate, options=ENCODERS[self._encoder])
         context = stream.codec_context
         context.height, context.width = size
@@ -98,7 +95,7 @@ class VideoWriter:
         # Said outright, or players would guess by the size.
         context.colorspace, context.color_range = self._av.video.reformatter.Colorspace.ITU601, _LIMITED_RANGE
         context.time_base = self._source.time_base
-        self._sound = self._opened.enter_context(_Sound(self._source, container))
+        self._sound = self.enter_context(_Sound(self._source, container))
         self._container, self._stream = container, stream
 
 
