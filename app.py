@@ -20,7 +20,6 @@ from dataset.command import CommandError, run_command
 from dataset.files import LARGEST_FILE
 from dataset.options import Number, OptionParser, Whole
 from utils import cli
-from utils.cli import HelpFormatter, add_checkpoint, add_device_and_amp, add_engine, add_people, size_option
 from utils.inference import HumanParser
 from utils.inference.people import PersonDetector
 from utils.web.upload import Limits
@@ -33,15 +32,15 @@ SIDE = Whole(1, 65535, "JPEG has no longer sides")
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = OptionParser(
-        description="Serve a web page that parses the people in pictures.", formatter_class=HelpFormatter
+        description="Serve a web page that parses the people in pictures.", formatter_class=cli.HelpFormatter
     )
     add = parser.add_argument
-    add_checkpoint(parser)
-    add_device_and_amp(parser, for_prediction=True)
-    add_engine(parser, deterministic=False)
-    add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
+    cli.add_checkpoint(parser)
+    cli.add_device_and_amp(parser, for_prediction=True)
+    cli.add_engine(parser, deterministic=False)
+    add("--input-size", type=cli.size_option, metavar="H,W", help="crop (default: the checkpoint's, else 473,473)")
     add("--dataset", metavar="NAME", help="whose classes these are, where the checkpoint does not say")
-    add_people(parser.add_argument_group("several people", "The page finds them where its visitor asks for it."))
+    cli.add_people(parser.add_argument_group("several people", "The page finds them where its visitor asks for it."))
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
     add("--port", type=PORT, default=7860, help="port to listen on")
     add("--max-upload-mb", type=MEGABYTES, default=Limits().upload_mb, metavar="MB", help="largest file taken")

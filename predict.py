@@ -23,15 +23,6 @@ from dataset.workers import default_workers
 from dataset.writing import check_writable
 from utils import cli
 from utils.checkpoint.classes import find_description
-from utils.cli import (
-    IMAGES_AT_ONCE,
-    add_checkpoint,
-    add_device_and_amp,
-    add_engine,
-    add_mask_format,
-    scales_option,
-    size_option,
-)
 from utils.files import remove_leftovers
 from utils.inference import HumanParser
 from utils.inference.loading import default_device, default_engine
@@ -83,7 +74,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         help="pictures, videos, folders (searched to any depth) and glob patterns",
     )  # fmt: skip
     add("--output", required=True, type=Path, metavar="DIR", help="folder for the results")
-    add_checkpoint(group)
+    cli.add_checkpoint(group)
     add("--overwrite", action="store_true", help="make all results again, whatever is there already")
     add(
         "--large-pictures", action="store_true",
@@ -107,7 +98,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("results")
-    add_mask_format(group)
+    cli.add_mask_format(group)
     add = group.add_argument
     add("--overlay", action="store_true", help="the picture blended with its classes, with a legend")
     add("--side-by-side", action="store_true", help="the picture next to its classes, with a legend")
@@ -139,14 +130,14 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     add = group.add_argument
     add(
-        "--scales", type=scales_option, default=(1.0,), metavar="S,S...",
+        "--scales", type=cli.scales_option, default=(1.0,), metavar="S,S...",
         help="of the crop, averaged (default: 1; the published protocol is 0.75,1,1.25)",
     )  # fmt: skip
     add("--no-mirror", dest="mirror", action="store_false", help="do not average with the mirror image: twice as fast")
-    add("--batch-size", type=IMAGES_AT_ONCE, default=8, metavar="N", help="crops at once (default: 8)")
-    add_device_and_amp(group, for_prediction=True)
-    add_engine(group, deterministic=False)
-    add("--input-size", type=size_option, metavar="H,W", help="crop (default: the checkpoint's; 473,473 without one)")
+    add("--batch-size", type=cli.IMAGES_AT_ONCE, default=8, metavar="N", help="crops at once (default: 8)")
+    cli.add_device_and_amp(group, for_prediction=True)
+    cli.add_engine(group, deterministic=False)
+    add("--input-size", type=cli.size_option, metavar="H,W", help="crop (default: the checkpoint's, else 473,473)")
     add(
         "--dataset", metavar="NAME",
         help="whose classes these are, where the checkpoint does not say: a built-in dataset or a dataset.json",
@@ -287,8 +278,7 @@ def parse(options: argparse.Namespace, plan: Plan, share: Share) -> list[str]:
         with Progress(title, before + len(own), "pictures", done=before, quiet=not share.is_main) as progress:
             failures += bulk_parser.parse_pictures(own, progress)
     for video in share.of([job for job in plan.todo if job.source.is_video]):
-        failure = bulk_parser.parse_video(video, quiet=not share.is_main)
-        failures += [failure] if failure else []
+        failures += bulk_parser.parse_video(video, quiet=not share.is_main)
     return failures
 
 

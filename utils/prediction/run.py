@@ -102,13 +102,13 @@ class BulkParser:
             show(f"Nobody was found in {len(empty)} of {len(jobs)} pictures, such as '{empty[0]}': all background.")
         return failures
 
-    def parse_video(self, job: Job, *, quiet: bool) -> str | None:
+    def parse_video(self, job: Job, *, quiet: bool) -> list[str]:
         """Parse a video frame by frame; nothing is kept of one that cannot be read to its end."""
         source = job.source
         try:
             content = fingerprint(source.path)
         except OSError as error:
-            return f"{source.path}: cannot be read ({error.strerror})"
+            return [f"{source.path}: cannot be read ({error.strerror})"]
         try:
             with VideoReader(source.path) as reader:
                 self.record.forget(source.path, job.results)
@@ -119,12 +119,12 @@ class BulkParser:
                     job.outputs.remove_frames(source, 0)
                     raise
         except VideoError as error:
-            return str(error)
+            return [str(error)]
         except OSError as error:
-            return _refused_name(source.path, error)
+            return [_refused_name(source.path, error)]
         job.outputs.remove_frames(source, done)
         self.record.add(source.path, content, job.results, job.options)
-        return None
+        return []
 
     def _parse_frames(self, job: Job, reader: VideoReader, progress: Progress) -> int:
         """Parse frames in batches, write videos with their times; return how many there were."""
