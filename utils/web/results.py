@@ -105,7 +105,6 @@ def scene(parsed: Parsed, description: DatasetDescription, shown: Sequence[int])
         "first_person": PEOPLE,
         "names": {str(index): name for index, name in _names(parsed, description).items()},
         "colours": description.palette[: description.num_classes].tolist(),
-        "clear": description.background,
         "shown": list(shown),
     }
 

@@ -122,15 +122,6 @@ def test_a_heic_picture_is_taken_upright(page: Any, tmp_path: Path) -> None:
     assert made(page, "mask", legend).shape == (160, 240)
 
 
-def test_a_picture_of_twelve_megapixels_is_taken_upright(page: Any, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    large = np.asarray(Image.fromarray(crowd()).resize((4000, 3000)))
-    view, legend = parse(page, tmp_path, encoded(large, "JPEG", exif=exif), several=False, name="a.jpg")
-    assert (view["width"], view["height"]) == (960, 1280)
-    assert legend["rows"]
-
-
 # The command line
 
 
