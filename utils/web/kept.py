@@ -5,8 +5,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -17,7 +18,8 @@ _BLOCKS = 8192
 """Bytes that a file and its folder take at least."""
 
 
-class _Item(NamedTuple, Generic[T]):
+@dataclass(frozen=True)
+class _Item(Generic[T]):  # no NamedTuple, which Python 3.10 does not let be Generic as well
     value: T
     size: int
     time: float
