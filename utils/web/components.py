@@ -87,25 +87,19 @@ def several_people() -> gr.Checkbox:
 
 def view_and_legend() -> tuple[gr.HTML, gr.HTML]:
     """Return the overlay and its legend, each drawn by a script of its own."""
-    view = gr.HTML(
+    return _scripted("view", _VIEW_HTML, min_height=200, opacity=OPACITY), _scripted("legend", _LEGEND_HTML)
+
+
+def _scripted(name: str, template: str, **properties: Any) -> gr.HTML:
+    return gr.HTML(
         None,
-        html_template=_VIEW_HTML,
-        js_on_load=(_FOLDER / "view.js").read_text(encoding="utf-8"),
-        elem_id="view",
-        elem_classes="parsing-view",
-        min_height=200,
+        html_template=template,
+        js_on_load=(_FOLDER / f"{name}.js").read_text(encoding="utf-8"),
+        elem_id=name,
+        elem_classes=f"parsing-{name}",
         apply_default_css=False,
-        opacity=OPACITY,
+        **properties,
     )
-    legend = gr.HTML(
-        None,
-        html_template=_LEGEND_HTML,
-        js_on_load=(_FOLDER / "legend.js").read_text(encoding="utf-8"),
-        elem_id="legend",
-        elem_classes="parsing-legend",
-        apply_default_css=False,
-    )
-    return view, legend
 
 
 def accuracy() -> tuple[gr.CheckboxGroup, gr.Checkbox]:
