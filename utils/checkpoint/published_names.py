@@ -1,5 +1,6 @@
 """The published CSENet's tensor names, and how this project's readable names translate to them and back."""
 
+import itertools
 import re
 from collections.abc import Mapping
 
@@ -24,18 +25,15 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises ValueError for a name that the published network does not have.
     """
-    renamed = {}
-    for name, tensor in strip_wrappers(state).items():
-        if _BACKBONE_TENSOR.match(name):
-            renamed[_BACKBONE + name] = tensor
-        else:
-            renamed[_translate(name, _OURS)] = tensor
-    return renamed
+    return {
+        _BACKBONE + name if _BACKBONE_TENSOR.match(name) else _translate(name, _OURS): tensor
+        for name, tensor in strip_wrappers(state).items()
+    }
 
 
 def published_name(name: str) -> str:
     """Return the published name of one of this project's tensors."""
-    return name.removeprefix(_BACKBONE) if name.startswith(_BACKBONE) else _translate(name, _PUBLISHED)
+    return imagenet_name(name) or _translate(name, _PUBLISHED)
 
 
 def imagenet_name(name: str) -> str | None:
@@ -76,117 +74,61 @@ def _translate(name: str, table: Mapping[str, str]) -> str:
     return f"{table[module]}.{leaf}"
 
 
-def _conv_norm(ours: str, published: str, norm: str = "1") -> dict[str, str]:
-    return {f"{ours}.conv": f"{published}.0", f"{ours}.norm": f"{published}.{norm}"}
+def _expanded(table: Mapping[str, str]) -> dict[str, str]:
+    """Return a table in which braces are expanded on either side as a shell does it: "a{b,c}" stands for "ab", "ac"."""
 
+    def names(pattern: str) -> list[str]:
+        alternatives = (part.split(",") for part in re.split("[{}]", pattern))
+        return ["".join(chosen) for chosen in itertools.product(*alternatives)]
 
-def _conv_wrapped_norm(ours: str, published: str) -> dict[str, str]:
-    """Affinity, edges and heads: the published norm is a module that wraps the BatchNorm."""
-    return _conv_norm(ours, published, norm="1.0")
-
-
-def _channel_enhancement(ours: str, published: str) -> dict[str, str]:
-    ours += ".channel_enhancement"
     return {
-        f"{ours}.high_descriptor": f"{published}.glpool_h.0",
-        f"{ours}.low_descriptor": f"{published}.glpool_l.0",
-        f"{ours}.reduce": f"{published}.conv_pool.0",
-        f"{ours}.expand": f"{published}.conv_pool.2",
-        f"{ours}.low_gate": f"{published}.gamma",
-        f"{ours}.high_gate": f"{published}.beta",
-        **_conv_norm(f"{ours}.low_conv", f"{published}.conv2d_l"),
-        **_conv_norm(f"{ours}.high_conv", f"{published}.conv2d_h"),
+        ours: theirs
+        for pattern, their_pattern in table.items()
+        for ours, theirs in zip(names(pattern), names(their_pattern), strict=True)
     }
 
 
-def _context_alignment() -> dict[str, str]:
-    ours, published = "context_alignment", "PSPAlign"
-    return {
-        **_conv_norm(f"{ours}.summary.0", f"{published}.pool.1"),
-        **_conv_norm(f"{ours}.summary.1", f"{published}.pool.2"),
-        **_conv_norm(f"{ours}.adapt.0", f"{published}.adapt.0"),
-        **_conv_norm(f"{ours}.adapt.1", f"{published}.adapt.1"),
-        **_channel_enhancement(ours, published),
-        **_conv_norm(f"{ours}.flow.0", f"{published}.delta_gen1.0"),
-        f"{ours}.flow.2": f"{published}.delta_gen1.2",
-        **_conv_norm(f"{ours}.compensation.difference", f"{published}.convWeight.0"),
-        f"{ours}.compensation.weight": f"{published}.convWeight.2",
-    }
+_ENHANCEMENT = "{context_alignment,stage1,stage2,stage3,stage4}.channel_enhancement"
+_THEIR_ENHANCEMENT = "{PSPAlign,SPFlt1,SPFlt2,SPFlt3,SPFlt4}"
 
-
-def _class_distribution() -> dict[str, str]:
-    ours, published = "class_distribution", "CDGNet"
-    table = {
-        f"{ours}.class_gate": f"{published}.gamma",
-        f"{ours}.balance.reduce": f"{published}.conv_clsUp.0",
-        f"{ours}.balance.expand": f"{published}.conv_clsUp.2",
-        **_conv_norm(f"{ours}.merge.0", f"{published}.cmbFea.0"),
-        **_conv_norm(f"{ours}.merge.1", f"{published}.cmbFea.1"),
-    }
-    for axis, number in (("rows", 1), ("columns", 2)):
-        branch = f"{ours}.{axis}"
-        table |= {
-            **_conv_norm(f"{branch}.reduce", f"{published}.conv_hgt{number}"),
-            **_conv_norm(f"{branch}.distribution.0", f"{published}.conv_hwPred{number}.0"),
-            f"{branch}.distribution.1": f"{published}.conv_hwPred{number}.1",
-            **_conv_norm(f"{branch}.attention.0", f"{published}.conv_upDim{number}.0"),
-            f"{branch}.attention.1": f"{published}.conv_upDim{number}.1",
-        }
-    return table
-
-
-def _enhancement_stage(number: int) -> dict[str, str]:
-    ours, published = f"stage{number}", f"SPFlt{number}"
-    align = f"{published}.AlignModule"
-    return {
-        **_conv_norm(f"{ours}.low_project", f"{published}.feat1_conv"),
-        **_conv_norm(f"{ours}.high_project", f"{published}.feat2_conv"),
-        **_channel_enhancement(ours, published),
-        **_conv_norm(f"{ours}.low_reduce", f"{align}.down_l"),
-        **_conv_norm(f"{ours}.high_reduce", f"{align}.down_h"),
-        f"{ours}.high_flow.1": f"{align}.delta_gen1.1",
-        f"{ours}.low_flow.1": f"{align}.delta_gen2.1",
-        **_conv_norm(f"{ours}.compensation.difference", f"{align}.weight_conv.0"),
-        f"{ours}.compensation.weight": f"{align}.weight_conv.2",
-        **_conv_norm(f"{ours}.merge", f"{published}.feat_cmb"),
-    }
-
-
-def _affinity_edges_heads() -> dict[str, str]:
-    return {
-        **_conv_wrapped_norm("pixel_affinity.detail", "Attention.conv1"),
-        **_conv_wrapped_norm("pixel_affinity.context.0", "Attention.conv2"),
-        "pixel_affinity.context.1.conv": "Attention.conv2.2",
-        "pixel_affinity.context.1.norm": "Attention.conv2.3.0",
-        **_conv_wrapped_norm("pixel_affinity.embed", "Attention.conv3"),
-        **_conv_wrapped_norm("pixel_affinity.refine", "Attention.conv4"),
-        **_conv_wrapped_norm("pixel_affinity.merge", "Attention.addCAM"),
+# This project's modules (and bare parameters) outside the backbone -> their published names, and back. In affinity,
+# edges and heads the published norm (1.0) is a module that wraps the BatchNorm.
+_PUBLISHED = _expanded(
+    {
+        _ENHANCEMENT + ".{high,low}_descriptor": _THEIR_ENHANCEMENT + ".glpool_{h,l}.0",
+        _ENHANCEMENT + ".{reduce,expand}": _THEIR_ENHANCEMENT + ".conv_pool.{0,2}",
+        _ENHANCEMENT + ".{low,high}_gate": _THEIR_ENHANCEMENT + ".{gamma,beta}",
+        _ENHANCEMENT + ".{low,high}_conv.{conv,norm}": _THEIR_ENHANCEMENT + ".conv2d_{l,h}.{0,1}",
+        "context_alignment.summary.{0,1}.{conv,norm}": "PSPAlign.pool.{1,2}.{0,1}",
+        "context_alignment.adapt.{0,1}.{conv,norm}": "PSPAlign.adapt.{0,1}.{0,1}",
+        "context_alignment.flow.0.{conv,norm}": "PSPAlign.delta_gen1.0.{0,1}",
+        "context_alignment.flow.2": "PSPAlign.delta_gen1.2",
+        "context_alignment.compensation.difference.{conv,norm}": "PSPAlign.convWeight.0.{0,1}",
+        "context_alignment.compensation.weight": "PSPAlign.convWeight.2",
+        "class_distribution.class_gate": "CDGNet.gamma",
+        "class_distribution.balance.{reduce,expand}": "CDGNet.conv_clsUp.{0,2}",
+        "class_distribution.merge.{0,1}.{conv,norm}": "CDGNet.cmbFea.{0,1}.{0,1}",
+        "class_distribution.{rows,columns}.reduce.{conv,norm}": "CDGNet.conv_hgt{1,2}.{0,1}",
+        "class_distribution.{rows,columns}.distribution.0.{conv,norm}": "CDGNet.conv_hwPred{1,2}.0.{0,1}",
+        "class_distribution.{rows,columns}.distribution.1": "CDGNet.conv_hwPred{1,2}.1",
+        "class_distribution.{rows,columns}.attention.0.{conv,norm}": "CDGNet.conv_upDim{1,2}.0.{0,1}",
+        "class_distribution.{rows,columns}.attention.1": "CDGNet.conv_upDim{1,2}.1",
+        "stage{1,2,3,4}.{low,high}_project.{conv,norm}": "SPFlt{1,2,3,4}.feat{1,2}_conv.{0,1}",
+        "stage{1,2,3,4}.{low,high}_reduce.{conv,norm}": "SPFlt{1,2,3,4}.AlignModule.down_{l,h}.{0,1}",
+        "stage{1,2,3,4}.{high,low}_flow.1": "SPFlt{1,2,3,4}.AlignModule.delta_gen{1,2}.1",
+        "stage{1,2,3,4}.compensation.difference.{conv,norm}": "SPFlt{1,2,3,4}.AlignModule.weight_conv.0.{0,1}",
+        "stage{1,2,3,4}.compensation.weight": "SPFlt{1,2,3,4}.AlignModule.weight_conv.2",
+        "stage{1,2,3,4}.merge.{conv,norm}": "SPFlt{1,2,3,4}.feat_cmb.{0,1}",
+        "pixel_affinity.detail.{conv,norm}": "Attention.conv1.{0,1.0}",
+        "pixel_affinity.context.{0,1}.{conv,norm}": "Attention.conv2.{0,1.0,2,3.0}",
+        "pixel_affinity.{embed,refine,merge}.{conv,norm}": "Attention.{conv3,conv4,addCAM}.{0,1.0}",
         "body_head.conv": "Attention.seg.1",
-        **_conv_wrapped_norm("edge.detail", "edge.conv1"),
-        **_conv_wrapped_norm("edge.combine", "edge.conv2"),
+        "edge.{detail,combine}.{conv,norm}": "edge.conv{1,2}.{0,1.0}",
         "edge.classifier.conv": "edge.conv_edge.1",
-        **_conv_wrapped_norm("edge.merge", "cmbEdge"),
-        **_conv_wrapped_norm("coarse_head.reduce", "seg1"),
-        "coarse_head.classifier.conv": "seg1.3",
-        **_conv_wrapped_norm("final_head.reduce", "seg3"),
-        "final_head.classifier.conv": "seg3.3",
+        "edge.merge.{conv,norm}": "cmbEdge.{0,1.0}",
+        "{coarse,final}_head.reduce.{conv,norm}": "seg{1,3}.{0,1.0}",
+        "{coarse,final}_head.classifier.conv": "seg{1,3}.3",
     }
-
-
-# This project's modules (and bare parameters) outside the backbone -> their published names, and back.
-_PUBLISHED = {
-    **_context_alignment(),
-    **_class_distribution(),
-    **{ours: theirs for stage in (1, 2, 3, 4) for ours, theirs in _enhancement_stage(stage).items()},
-    **_affinity_edges_heads(),
-}
+)
 _OURS = {published: ours for ours, published in _PUBLISHED.items()}
-
-_TIMM_STEM = {
-    "conv1": "conv1.0",
-    "bn1": "conv1.1",
-    "conv2": "conv1.3",
-    "bn2": "conv1.4",
-    "conv3": "conv1.6",
-    "bn3": "bn1",
-}
+_TIMM_STEM = _expanded({"conv{1,2,3}": "conv1.{0,3,6}", "bn{1,2,3}": "{conv1.1,conv1.4,bn1}"})
