@@ -2,8 +2,7 @@
 
 import os
 import re
-import secrets
-from collections.abc import Collection
+from glob import escape
 from pathlib import Path
 from types import TracebackType
 
@@ -98,46 +97,25 @@ class RunFolder:
 
     def _set_aside(self) -> None:
         """Move the snapshots and logs of an earlier run into run_1, or the first number after those that are there."""
-        names = [name for name in os.listdir(self.path) if name.startswith(self._prefix) and name.endswith(".pth")]
-        names += [name for name in (LOG_FILE, BOARD_FOLDER) if os.path.lexists(self.path / name)]
-        # Without the Last nothing would continue the rest, if a kill came in between: it is the first.
-        sources = {name: self.path / name for name in sorted(names, key=lambda name: "_Last." not in name)}
-        last = self.snapshot("Last")
-        if snapshot_before(last).exists():  # where the Last is a link it lies elsewhere
-            sources[snapshot_before(last.name).name] = snapshot_before(last)
-        sources = {name: path for name, path in sources.items() if path.exists()}  # a link may wait for its file
-        if not sources:
+        files = [*self.path.glob(f"{escape(self._prefix)}*.pth"), self.path / LOG_FILE, self.path / BOARD_FOLDER]
+        names = [file.name for file in files if file.exists() or snapshot_before(file).exists()]
+        # Links may lead nowhere. The Last goes first: without it nothing continues the rest, if a kill comes between.
+        names.sort(key=lambda name: "_Last." not in name)
+        if not names:
             return
         numbers = [int(found[1]) for name in os.listdir(self.path) if (found := re.fullmatch(r"run_(\d+)", name))]
         aside = self.path / f"run_{max(numbers, default=0) + 1}"
         aside.mkdir()
-        for name, path in sources.items():
-            self._move(path, aside / name, moved=sources)
-        show(f"The earlier run in {self.path} is now in {aside}.")
-
-    def _move(self, source: Path, target: Path, *, moved: Collection[str]) -> None:
-        """Move a file or folder; a file that lies elsewhere gets another name there, and a link to it is made.
-
-        The link that led there stays for the new run: whoever made it wants such a file on another disk. A folder or
-        device that lies elsewhere keeps its name, since others may use it, too: the link alone is moved. What a link in
-        this folder leads to in it is moved, too: now, or under its own name, one of those `moved`.
-        """
-        real = Path(os.path.realpath(source))
-        if real.parent == Path(os.path.realpath(self.path)):
-            if real.name in moved and source.is_symlink():
-                target.symlink_to(real.name)
+        for name in names:
+            file = self.path / name
+            if file.is_symlink():  # what lies elsewhere stays there: others may use it, too
+                real = file.resolve()
+                is_moved = real.parent == self.path.resolve() and real.name in names
+                (aside / name).symlink_to(real.name if is_moved else real)
+                file.unlink()
             else:
-                real.rename(target)
-            if source.is_symlink():
-                source.unlink()
-            return
-        if not real.is_file():
-            target.symlink_to(real)  # absolute, unlike perhaps the link itself
-            source.unlink()
-            return
-        renamed = real.with_name(f"{real.stem}.{target.parent.name}.{secrets.token_hex(2)}{real.suffix}")
-        real.rename(renamed)
-        target.symlink_to(renamed)
+                file.rename(aside / name)
+        show(f"The earlier run in {self.path} is now in {aside}.")
 
 
 def _free_name(last: Path) -> Path:

@@ -104,26 +104,31 @@ def test_the_run_of_another_dataset_is_left_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["LIP_epoch_Last.pth"]
 
 
-def test_a_linked_last_is_kept_where_it_lies_and_the_link_serves_the_new_run(tmp_path: Path) -> None:
-    """Somebody wants these files on another disk."""
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_a_linked_last_leads_to_stays_where_it_is_and_the_link_is_set_aside(lost: bool, tmp_path: Path) -> None:
+    """Also where a kill has left the one before alone."""
     disk, folder = tmp_path / "disk", tmp_path / "run"
     disk.mkdir()
     leave_a_run(folder, "other")
-    link = folder / "DEMO_epoch_Last.pth"
+    link, last = folder / "DEMO_epoch_Last.pth", disk / "last.pth"
     (folder / "DEMO_epoch_Last.before.pth").unlink()
     link.unlink()
     link.symlink_to("../disk/last.pth")
-    (disk / "last.pth").write_text("last")
+    last.write_text("last")
     (disk / "last.before.pth").write_text("before")
+    if lost:
+        last.unlink()
     claim(folder)
-    assert (folder / "run_1" / "DEMO_epoch_Last.pth").read_text() == "last"
-    assert (folder / "run_1" / "DEMO_epoch_Last.before.pth").read_text() == "before"
-    assert link.is_symlink()
-    assert not link.exists()
-    assert not snapshot_before(link).exists()
-    assert len(os.listdir(disk)) == 2
-    claim(folder)  # a link that waits for its file is nothing to set aside
-    assert sorted(os.listdir(folder)) == ["DEMO_epoch_Last.pth", "run_1"]
+    aside = folder / "run_1" / "DEMO_epoch_Last.pth"
+    assert aside.resolve() == last
+    assert snapshot_before(aside).read_text() == "before"
+    assert os.listdir(folder) == ["run_1"]
+
+
+def test_a_link_that_waits_for_its_file_is_nothing_to_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "DEMO_epoch_Last.pth").symlink_to("../disk/last.pth")
+    claim(tmp_path)
+    assert os.listdir(tmp_path) == ["DEMO_epoch_Last.pth"]
 
 
 def test_nothing_may_be_written_while_an_earlier_run_cannot_be_set_aside(
@@ -148,14 +153,14 @@ def test_nothing_may_be_written_while_an_earlier_run_cannot_be_set_aside(
 
 @pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.parametrize("stored", ["store.pth", "DEMO_epoch_5.pth"])
-def test_a_last_that_is_a_link_within_the_folder_is_set_aside_with_its_file(
+def test_a_last_that_is_a_link_within_the_folder_still_leads_to_its_file(
     stored: str, absolute: bool, tmp_path: Path
 ) -> None:
     leave_a_run(tmp_path, "run")
     (tmp_path / "DEMO_epoch_Last.pth").rename(tmp_path / stored)
     (tmp_path / "DEMO_epoch_Last.pth").symlink_to(tmp_path / stored if absolute else stored)
     claim(tmp_path)
-    assert os.listdir(tmp_path) == ["run_1"]
+    assert set(os.listdir(tmp_path)) <= {"run_1", "store.pth"}
     assert (tmp_path / "run_1" / "DEMO_epoch_Last.pth").read_text() == "run"
 
 
