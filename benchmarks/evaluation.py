@@ -70,7 +70,7 @@ def evaluator(engine: TorchEngine, folder: Path, options: argparse.Namespace) ->
             batch_size=options.batch,
             num_workers=options.num_workers,
             title="folder",
-        ).exact_centre.matrix
+        ).exact.confusion.matrix
 
     return run
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL
 from dataset.command import DONE, NOT_ALL_WELL, CommandError, run_command
-from dataset.correspondence import read_correspondence, same_classes
 from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.files import printable, show
 from dataset.layouts import DatasetError, Sample
@@ -34,9 +33,15 @@ from utils.cli import (
 )
 from utils.distributed import Processes, leaving_processes, start_processes
 from utils.evaluation.engine import PredictionSink, evaluate
-from utils.evaluation.examples import EXAMPLES, Predict, examples_picture
-from utils.evaluation.predictions import MapFolder, read_map, score_folder
-from utils.evaluation.report import evaluation_report, folder_report, format_report
+from utils.evaluation.predictions import MapFolder
+from utils.evaluation.report import (
+    EXAMPLES,
+    Predict,
+    evaluation_report,
+    examples_picture,
+    folder_report,
+    format_report,
+)
 from utils.inference.crop_parser import CropParser
 from utils.inference.human_parser import HumanParser
 from utils.inference.loading import default_device, default_engine, load_engine
@@ -160,7 +165,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
             borders="published",  # what was measured
         )
 
-    write_report(options, report, evaluation.confusion, dataset, samples, predict)
+    write_report(options, report, evaluation.published.confusion, dataset, samples, predict)
 
 
 def score_and_report(options: argparse.Namespace) -> int:
@@ -169,16 +174,15 @@ def score_and_report(options: argparse.Namespace) -> int:
         raise CommandError("--predictions are scored by one process; start evaluate.py without torchrun")
     dataset = load_description(options.data_dir, options.dataset)
     samples = list_samples(options.data_dir, dataset, options.split)
-    maps = MapFolder(Path(options.predictions), samples)
-    classes = read_correspondence(Path(options.map), dataset) if options.map else same_classes(maps.stored_as(dataset))
+    maps = MapFolder(Path(options.predictions), samples, dataset, Path(options.map) if options.map else None)
     workers = default_workers() if options.num_workers is None else max(1, options.num_workers)
-    score = score_folder(maps, samples, dataset, classes, workers=workers)
+    score = maps.score(samples, workers=workers)
     report = folder_report(score, dataset.class_names, folder=options.predictions, table=options.map)
 
     def prediction(sample: Sample, photograph: Picture) -> NDArray[np.uint8]:
         size = photograph.shape[:2]
         try:
-            return read_map(maps, sample, classes, size)
+            return maps.read(sample, size)
         except DatasetError:  # it is among the problems
             return np.full(size, IGNORE_LABEL, dtype=np.uint8)
 
@@ -188,7 +192,7 @@ def score_and_report(options: argparse.Namespace) -> int:
     count = len(score.problems)
     show(f"{count} of {score.images} class maps cannot be used, and count as wrong everywhere:", to=sys.stderr)
     for problem in score.problems[:SHOWN_PROBLEMS]:
-        show(f"  {printable(problem.reason)}", to=sys.stderr)
+        show(f"  {printable(problem['reason'])}", to=sys.stderr)
     if count > SHOWN_PROBLEMS:
         show(f"  ... and {count - SHOWN_PROBLEMS} more; --report FILE.json has them all", to=sys.stderr)
     return NOT_ALL_WELL

@@ -18,7 +18,6 @@ from utils.background import BoundedExecutor
 from utils.distributed import Processes
 from utils.evaluation.scores import Scores
 from utils.inference.crop_parser import CropParser
-from utils.metrics import ConfusionMatrix
 from utils.progress import Progress
 
 PredictionSink = Callable[[Sample, NDArray[np.uint8]], None]
@@ -36,14 +35,6 @@ class Evaluation(NamedTuple):
     exact: Scores
     images: int
     seconds: float
-
-    @property
-    def confusion(self) -> ConfusionMatrix:
-        return self.published.confusion
-
-    @property
-    def exact_centre(self) -> ConfusionMatrix:
-        return self.exact.confusion
 
 
 def evaluate(

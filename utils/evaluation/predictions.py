@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL
-from dataset.correspondence import Correspondence
+from dataset.correspondence import read_correspondence, same_classes
 from dataset.descriptions import DatasetDescription
 from dataset.layouts import LABEL_SUFFIXES, DatasetError, Sample, files_by_id
 from dataset.reading import read_label
@@ -24,21 +24,15 @@ MASKS_FOLDER = "masks"
 """Where predict.py puts class maps, inside its output folder."""
 
 
-class Problem(NamedTuple):
-    """A sample without a usable class map, and why."""
-
-    id: str
-    reason: str
-
-
 class FolderScore(NamedTuple):
     """What class maps are worth.
 
     scores: all samples; those with a problem count as maps in which no class was found anywhere.
+    problems: the "id" of each sample without a usable class map, and the "reason".
     """
 
     scores: Scores
-    problems: list[Problem]
+    problems: list[dict[str, str]]
     images: int
     seconds: float
 
@@ -46,22 +40,25 @@ class FolderScore(NamedTuple):
 class MapFolder:
     """Class maps by the ids of their samples: `ID.png`, in the folder or, as predict.py puts them, in `masks/` in it.
 
+    They store the dataset's classes as its labels do, or by their indices where predict.py made them.
+
     Args:
         folder: as the user names it.
         samples: whose maps are wanted.
+        table: a file that says which classes the maps have, where they have others; see `read_correspondence`.
 
-    Attributes:
-        by_predict: whether predict.py made the maps: it stores class indices, also where the dataset's labels do not.
-
-    Raises DatasetError where there is no such folder, or no map of any of the samples in it.
+    Raises DatasetError where there is no such folder, or no map of any of the samples in it, or where `table` is wrong.
     """
 
-    def __init__(self, folder: Path, samples: Sequence[Sample]) -> None:
+    def __init__(
+        self, folder: Path, samples: Sequence[Sample], dataset: DatasetDescription, table: Path | None = None
+    ) -> None:
+        self._dataset = dataset
         missing: list[str] = []
-        for self.folder in (folder, folder / MASKS_FOLDER):
-            if self.folder == folder or self.folder.is_dir():
-                self._files = files_by_id(self.folder, LABEL_SUFFIXES, missing)
-            if any(self.path(sample) for sample in samples):
+        for self._folder in (folder, folder / MASKS_FOLDER):
+            if self._folder == folder or self._folder.is_dir():
+                self._files = files_by_id(self._folder, LABEL_SUFFIXES, missing)
+            if any(self._path(sample) for sample in samples):
                 break
         else:
             reason = "\n".join(missing) or (
@@ -69,75 +66,55 @@ class MapFolder:
                 f"the first of them {samples[0].id}.png"
             )
             raise DatasetError(reason)
-        self.by_predict = self.folder.name == MASKS_FOLDER and (self.folder.parent / RECORD_FILE).is_file()
+        by_predict = self._folder.name == MASKS_FOLDER and (self._folder.parent / RECORD_FILE).is_file()
+        stored = replace(dataset, first_label=0, ignore_label=IGNORE_LABEL) if by_predict else dataset
+        self._classes = same_classes(stored) if table is None else read_correspondence(table, dataset)
 
-    def path(self, sample: Sample) -> Path | None:
-        """Return the map of a sample; None where there is none.
-
-        predict.py calls it after the whole name of the photograph where another one differs in the suffix alone.
-        """
+    def _path(self, sample: Sample) -> Path | None:
+        # predict.py calls it after the whole name of the photograph where another one differs in the suffix alone.
         return self._files.get(sample.id) or self._files.get(sample.id + sample.image_path.suffix)
 
-    def stored_as(self, dataset: DatasetDescription) -> DatasetDescription:
-        """Return how the maps store the dataset's classes: as its labels do, or by their indices."""
-        return replace(dataset, first_label=0, ignore_label=IGNORE_LABEL) if self.by_predict else dataset
+    def read(self, sample: Sample, size: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return the class map (H, W) of a sample, 255 where it has none of the dataset's classes.
 
+        Raises DatasetError where it is missing, unreadable or not of the `size` (H, W) of the label.
+        """
+        path = self._path(sample)
+        if path is None:
+            raise DatasetError(f"{self._folder / sample.id}.png: there is no such map")
+        classes = self._classes.read(path)
+        if classes.shape != size:
+            turned = "; it is turned by 90 degrees, as the photograph's EXIF orientation may say" * (
+                classes.shape == size[::-1]
+            )
+            raise DatasetError(
+                f"{path} is {classes.shape[1]} x {classes.shape[0]} pixels, its label {size[1]} x {size[0]}{turned}"
+            )
+        return classes
 
-def score_folder(
-    maps: MapFolder,
-    samples: Sequence[Sample],
-    dataset: DatasetDescription,
-    correspondence: Correspondence,
-    *,
-    workers: int = 1,
-) -> FolderScore:
-    """Compare class maps with the samples' labels, in threads; raises DatasetError for labels that cannot be used."""
-    scores = Scores(dataset.num_classes)
-    problems: list[Problem] = []
-    start = time.perf_counter()
-    tasks = (partial(_score_one, maps, sample, dataset, correspondence) for sample in samples)
-    with (
-        Progress("score", len(samples), "images") as progress,
-        prefetch(tasks, workers=workers, depth=4 * workers) as scored,
-    ):
-        for counted, problem in scored:
-            scores.merge(counted)
-            problems += [problem] if problem else []
-            progress.advance()
-    return FolderScore(scores, problems, len(samples), time.perf_counter() - start)
+    def score(self, samples: Sequence[Sample], *, workers: int = 1) -> FolderScore:
+        """Compare the maps with the samples' labels, in threads; raises DatasetError for labels that cannot be used."""
+        scores, problems = Scores(self._dataset.num_classes), []
+        start = time.perf_counter()
+        tasks = (partial(self._score_one, sample) for sample in samples)
+        with (
+            Progress("score", len(samples), "images") as progress,
+            prefetch(tasks, workers=workers, depth=4 * workers) as scored,
+        ):
+            for counted, problem in scored:
+                scores.merge(counted)
+                problems += problem
+                progress.advance()
+        return FolderScore(scores, problems, len(samples), time.perf_counter() - start)
 
-
-def read_map(
-    maps: MapFolder, sample: Sample, correspondence: Correspondence, size: tuple[int, ...]
-) -> NDArray[np.uint8]:
-    """Return the class map (H, W) of a sample, 255 where it has none of the dataset's classes.
-
-    Raises DatasetError where it is missing, unreadable or not of the `size` (H, W) of the label.
-    """
-    path = maps.path(sample)
-    if path is None:
-        raise DatasetError(f"{maps.folder / sample.id}.png: there is no such map")
-    classes = correspondence.read(path)
-    if classes.shape != size:
-        turned = "; it is turned by 90 degrees, as the photograph's EXIF orientation may say" * (
-            classes.shape == size[::-1]
-        )
-        raise DatasetError(
-            f"{path} is {classes.shape[1]} x {classes.shape[0]} pixels, its label {size[1]} x {size[0]}{turned}"
-        )
-    return classes
-
-
-def _score_one(
-    maps: MapFolder, sample: Sample, dataset: DatasetDescription, correspondence: Correspondence
-) -> tuple[Scores, Problem | None]:
-    assert sample.label_path is not None
-    scores, problem = Scores(dataset.num_classes), None
-    label = read_label(sample.label_path, dataset)
-    try:
-        classes = read_map(maps, sample, correspondence, label.shape)
-    except DatasetError as error:
-        problem = Problem(sample.id, str(error))
-        classes = np.full_like(label, IGNORE_LABEL)
-    scores.update(classes, label)
-    return scores, problem
+    def _score_one(self, sample: Sample) -> tuple[Scores, list[dict[str, str]]]:
+        assert sample.label_path is not None
+        scores, problem = Scores(self._dataset.num_classes), []
+        label = read_label(sample.label_path, self._dataset)
+        try:
+            classes = self.read(sample, label.shape)
+        except DatasetError as error:
+            problem = [{"id": sample.id, "reason": str(error)}]
+            classes = np.full_like(label, IGNORE_LABEL)
+        scores.update(classes, label)
+        return scores, problem

@@ -1,15 +1,23 @@
-"""What an evaluation reports: a table for the eye, a JSON file for programs."""
+"""What an evaluation reports: a table and examples for the eye, a JSON file for programs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.descriptions import DatasetDescription
 from dataset.files import printable
+from dataset.layouts import Sample
+from dataset.reading import read_sample
 from utils.evaluation.engine import Evaluation
 from utils.evaluation.predictions import FolderScore
 from utils.evaluation.scores import Scores
+from utils.pictures.figures import Picture, colourise, fit, grid, legend, stack
+
+EXAMPLES = 10
+Predict = Callable[[Sample, Picture], NDArray[np.uint8]]
+"""From a sample and its photograph (H, W, 3) RGB to its class map (H, W)."""
 
 _BY_CLASS = ("iou", "boundary_iou")
 _MEANS = {
@@ -45,7 +53,7 @@ def folder_report(score: FolderScore, class_names: Sequence[str], *, folder: str
         "predictions": folder,
         "map": table,
         "pixels_without_class": int(score.scores.confusion.missed.sum()),
-        "problems": [problem._asdict() for problem in score.problems],
+        "problems": score.problems,
         "images_per_second": score.images / max(score.seconds, 1e-9),
     }
 
@@ -151,3 +159,28 @@ def _notes(report: dict[str, Any], *, absent: bool) -> list[str]:
 
 def _cell(percentage: float | None, absent: str) -> str:
     return absent if percentage is None else f"{percentage:.2f}"
+
+
+def examples_picture(predict: Predict, samples: Sequence[Sample], dataset: DatasetDescription) -> Picture:
+    """Draw ten of the samples, evenly spaced over the set: photograph, label, prediction, and the legend."""
+    count = min(EXAMPLES, len(samples))
+    chosen = [samples[i * len(samples) // count] for i in range(count)]
+    colours, cell = dataset.palette, (220, 150)
+    rows: list[list[Picture]] = []
+    for i, sample in enumerate(chosen):
+        image, label = read_sample(sample, dataset)
+        photograph = np.ascontiguousarray(image[..., ::-1])
+        prediction = predict(sample, photograph)
+        row = [
+            fit(photograph, cell),
+            fit(colourise(label, colours), cell, smooth=False),
+            fit(colourise(prediction, colours), cell, smooth=False),
+        ]
+        if i % 2:  # two samples side by side
+            rows[-1] += row
+        else:
+            rows.append(row)
+    rows[-1] += [np.full((*cell, 3), 255, dtype=np.uint8)] * (len(rows[0]) - len(rows[-1]))
+    captions = ("photograph", "label", "prediction") * (len(rows[0]) // 3)
+    table = grid(rows, captions)
+    return stack([table, legend(dataset.class_names, colours, table.shape[1])])

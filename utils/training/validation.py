@@ -36,15 +36,16 @@ def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: R
         num_workers=config.num_workers,
         title=f"epoch {epoch}: validation",
     )
-    mean_iou, best = evaluation.confusion.mean_iou, state.best_mean_iou
+    published, exact = evaluation.published.confusion, evaluation.exact.confusion
+    mean_iou, best = published.mean_iou, state.best_mean_iou
     state.best_mean_iou = max(mean_iou, best)
     log.scalars("validation", state.step, epoch, validation_figures(evaluation, description.class_names))
     if state.processes.is_main:
         examples = training_picture(model, samples[:EXAMPLES], description, config.input_size)
         log.picture("validation/examples", state.step, examples)
     print_from_main(
-        f"epoch {epoch}: mIoU {mean_iou:.2f} ({evaluation.exact_centre.mean_iou:.2f} with exact centres), "
-        f"pixel accuracy {evaluation.confusion.pixel_accuracy:.2f}"
+        f"epoch {epoch}: mIoU {mean_iou:.2f} ({exact.mean_iou:.2f} with exact centres), "
+        f"pixel accuracy {published.pixel_accuracy:.2f}"
         + (" (the best so far)" if mean_iou > best else f" (best {best:.2f})")
     )
     if mean_iou > best:

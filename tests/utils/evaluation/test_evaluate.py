@@ -154,9 +154,9 @@ def test_the_mean_iou_is_of_the_published_mapping_and_beside_it_stands_the_exact
     published = [back_to_picture(c, size, whole_pixel_centre=True) for c, size in zip(crops, sizes, strict=True)]
     exact = [back_to_picture(crop, size) for crop, size in zip(crops, sizes, strict=True)]
     by_published, by_exact = scored(crops, published, tmp_path / "a"), scored(crops, exact, tmp_path / "b")
-    assert by_published.confusion.pixel_accuracy == by_exact.exact_centre.pixel_accuracy == 100.0
+    assert by_published.published.confusion.pixel_accuracy == by_exact.exact.confusion.pixel_accuracy == 100.0
     different = sum(int((a != b).sum()) for a, b in zip(published, exact, strict=True))
-    for other in (by_published.exact_centre, by_exact.confusion):
+    for other in (by_published.exact.confusion, by_exact.published.confusion):
         assert other.matrix.sum() - other.matrix.trace() == different > 500
 
 
