@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from dataset.workers import thread_pool
+
 T = TypeVar("T")
 
 
@@ -16,7 +18,6 @@ def prefetch(tasks: Iterable[Callable[[], T]], *, workers: int, depth: int) -> I
 
     Tasks run in `workers` threads. What a task raises comes out of the iterator in its place.
     """
-    pool = ThreadPoolExecutor(workers)
 
     def results() -> Iterator[T]:
         remaining = iter(tasks)
@@ -26,13 +27,11 @@ def prefetch(tasks: Iterable[Callable[[], T]], *, workers: int, depth: int) -> I
             waiting.extend(pool.submit(task) for task in itertools.islice(remaining, 1))
             yield result
 
-    try:
+    with thread_pool(workers) as pool:
         yield results()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-class BoundedExecutor:
+class BoundedExecutor(ThreadPoolExecutor):
     """Leave work to `workers` threads, up to `depth` pieces of it waiting; used as a context manager.
 
     Leaving the context waits for all of it; leaving it by an exception waits for what has begun and drops the rest.
@@ -40,21 +39,19 @@ class BoundedExecutor:
     """
 
     def __init__(self, *, workers: int, depth: int) -> None:
-        self._pool = ThreadPoolExecutor(workers)
+        super().__init__(workers)
         self._depth = depth
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[Future[Any]] = deque()
 
-    def submit(self, work: Callable[..., None], *arguments: Any) -> None:
+    def submit(self, work: Callable[..., T], /, *arguments: Any, **options: Any) -> Future[T]:
         """Leave a piece of work; waits while there is too much of it already."""
         while len(self._waiting) >= self._depth:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(work, *arguments))
-
-    def __enter__(self) -> "BoundedExecutor":
-        return self
+        self._waiting.append(super().submit(work, *arguments, **options))
+        return self._waiting[-1]
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
+        self.shutdown(cancel_futures=kind is not None)
         if kind is None:
             for work in self._waiting:
                 work.result()

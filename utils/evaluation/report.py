@@ -97,13 +97,10 @@ def _by_class(
 
 def validation_figures(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float | None]:
     """Return the figures that a training logs, by flat names: "mean_iou", "exact_centre/mean_iou", "iou/Hat" ..."""
-    figures = figures_of(evaluation.published, class_names)
-    means = _means(evaluation.published)
-    flat: dict[str, float | None] = {**means}
-    flat |= {f"exact_centre/{name}": value for name, value in _means(evaluation.exact).items()}
-    flat |= {f"present_classes/{name}": value for name, value in figures["present_classes"].items()}
-    flat["images_per_second"] = evaluation.images / max(evaluation.seconds, 1e-9)
-    return flat | {f"iou/{name}": iou for name, iou in figures["iou"].items()}
+    figures = figures_of(evaluation.published, class_names) | {"exact_centre": _means(evaluation.exact)}
+    flat = {**_means(evaluation.published), "images_per_second": evaluation.images / max(evaluation.seconds, 1e-9)}
+    groups = ("exact_centre", "present_classes", "iou")
+    return flat | {f"{group}/{name}": value for group in groups for name, value in figures[group].items()}
 
 
 def format_report(report: dict[str, Any]) -> str:
