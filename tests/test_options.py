@@ -180,7 +180,7 @@ def test_every_option_with_a_number_is_in_the_table(parsers: dict[Path, argparse
         ({"scales": ()}, "scales: these are 0 scales; give 1 to 16"),
         ({"scales": (1.0,) * 10_000}, "scales: these are 10000 scales; give 1 to 16"),
         ({"scales": 1.0}, "scales: 1.0 is not a list of scales"),
-        ({"scales": ("big",)}, "scales: 'big' is not a number"),
+        ({"scales": ("big",)}, "scales: ('big',) is not a list of scales"),
         ({"batch_size": 0}, "batch_size: 0 is not between 1 and 1024"),
         ({"batch_size": 2.5}, "batch_size: 2.5 is not a whole number"),
         ({"batch_size": 10**30}, "batch_size: 1000000000000000000000000000000 is not between 1 and 1024"),

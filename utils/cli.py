@@ -1,6 +1,7 @@
 """Command-line options that several scripts share, and the values they may have."""
 
 import argparse
+import functools
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -101,22 +102,16 @@ def parse_options(parser: argparse.ArgumentParser, arguments: list[str] | None =
     return options
 
 
-def device_option(text: str) -> str:
-    """Return the name of a device that networks are trained and evaluated on."""
-    return _named_device(text, for_prediction=False)
-
-
-def prediction_device_option(text: str) -> str:
-    """Return the name of a device that pictures are parsed on."""
-    return _named_device(text, for_prediction=True)
-
-
-def _named_device(text: str, *, for_prediction: bool) -> str:
+def device_option(text: str, *, for_prediction: bool = False) -> str:
+    """Return the name of a device that networks are trained and evaluated on, or that pictures are parsed on."""
     try:
         choose_device(text, for_prediction=for_prediction)
     except ValueError as error:
         raise OptionError(str(error)) from error
     return text
+
+
+prediction_device_option = functools.partial(device_option, for_prediction=True)
 
 
 def size_option(value: str | Iterable[int]) -> tuple[int, int]:
@@ -127,21 +122,16 @@ def size_option(value: str | Iterable[int]) -> tuple[int, int]:
         raise OptionError(str(error)) from error
 
 
-def scales_option(text: str) -> tuple[float, ...]:
-    """Read "0.75,1,1.25" as scales of the crop."""
-    try:
-        scales = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise OptionError(f"{reprlib.repr(text)} is not a list of scales; write them as in 0.75,1,1.25") from error
-    return checked_scales(scales)
+def scales_option(value: str | Iterable[float]) -> tuple[float, ...]:
+    """Read "0.75,1,1.25" as scales of the crop; numbers are checked alike.
 
-
-def checked_scales(scales: Iterable[float]) -> tuple[float, ...]:
-    """Return scales of the crop; raise OptionError for none, for more than 16 and for those the network is not for."""
+    Raises OptionError for none, for more than 16 and for those the network is not for.
+    """
     try:
-        scales = tuple(SCALE(scale) for scale in scales)
-    except TypeError as error:
-        raise OptionError(f"{reprlib.repr(scales)} is not a list of scales, such as (0.75, 1, 1.25)") from error
+        numbers = [float(part) for part in (value.split(",") if isinstance(value, str) else value)]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise OptionError(f"{reprlib.repr(value)} is not a list of scales; write them as in 0.75,1,1.25") from error
+    scales = tuple(SCALE(number) for number in numbers)
     if not 1 <= len(scales) <= MOST_SCALES:
         raise OptionError(f"these are {len(scales)} scales; give 1 to {MOST_SCALES}, each takes the network once more")
     return scales

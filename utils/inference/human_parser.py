@@ -17,7 +17,7 @@ from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_to_crop
 from dataset.options import checked
 from utils.checkpoint.classes import find_description, resolve_description
-from utils.cli import IMAGES_AT_ONCE, checked_scales
+from utils.cli import IMAGES_AT_ONCE, scales_option
 from utils.inference.canvas import Canvas, ClassMap, Part, Prediction
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import Engine
@@ -218,7 +218,7 @@ class HumanParser:
         Args:
             items: (anything, picture, person boxes or None), such as (path, pixels, None).
         """
-        scales = checked("scales", checked_scales, scales)
+        scales = checked("scales", scales_option, scales)
         batch_size = checked("batch_size", IMAGES_AT_ONCE, batch_size)
         wanted = Wanted(self.description, borders, return_logits, alpha_of)
         crop_parser = CropParser(
