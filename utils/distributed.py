@@ -67,7 +67,7 @@ def start_processes(device: str | None = None) -> Processes:
         if world_size == local_world_size:
             # torchrun keeps its store when it restarts the processes after a crash; the addresses that the dead ones
             # left in it must not be found. (On several machines `run.sh` tells torchrun to make a new store.)
-            store = dist.PrefixStore(f"start_{restart_count()}", store)
+            store = dist.PrefixStore(f"start_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
         elif "NODE_RANK" in os.environ:
             rank = _rank_by_machine(store, rank, world_size, os.environ["NODE_RANK"])
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
@@ -98,11 +98,6 @@ def _warn_of_own_address() -> None:
         "set GLOO_SOCKET_IFNAME to the network interface that they reach (`ip address` lists them), such as eth0.",
         to=sys.stderr,
     )
-
-
-def restart_count() -> int:
-    """Return how often torchrun has started this process again after a crash."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 def launch_id() -> str | None:
@@ -155,7 +150,7 @@ def from_main(work: Callable[[], T], group: dist.ProcessGroup | None = None) -> 
             outcome[1] = error
     if dist.is_initialized():
         dist.broadcast_object_list(outcome, src=0, group=group, device=torch.device("cpu"))
-        wait_for_all()  # see `_last_reduced`: the broadcast's tensors are gone by then
+        reduce_flags([False])  # all wait for all; see `_last_reduced`: the broadcast's tensors are gone by then
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
@@ -181,12 +176,6 @@ def _reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         dist.all_reduce(tensor, operation)
         _last_reduced.append(tensor)
     return tensor
-
-
-def wait_for_all() -> None:
-    """Wait until every process has come here."""
-    if dist.is_initialized():
-        reduce_flags([False])
 
 
 def copy_buffers_from_main(model: nn.Module) -> None:
