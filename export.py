@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     """Export as the options say, and print how the file was checked."""
     check_outputs(options, "output")
     named = find_description(options.dataset)
-    model, own, _ = load_model(options.checkpoint, input_size=options.input_size)
+    model, own = load_model(options.checkpoint, input_size=options.input_size)
     description = resolve_description(named, own, model.num_classes, where=f"'{options.checkpoint}'")
     metadata = NetworkMetadata(description, model.input_size, "classes" if options.classes else "logits")
     start = time.monotonic()

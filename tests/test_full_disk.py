@@ -149,7 +149,7 @@ def test_exports(
 
     Exporting a program takes PyTorch seconds. ONNX files, which take longer, are written the same way.
     """
-    loaded = LoadedModel(tiny_network(), LIP, {})  # type: ignore[arg-type]
+    loaded = LoadedModel(tiny_network(), LIP)  # type: ignore[arg-type]
     for module in ("export", "utils.export.export"):
         monkeypatch.setattr(f"{module}.load_model", lambda *_, **__: loaded)
     monkeypatch.setattr("utils.export.export.to_published", dict)

@@ -31,7 +31,7 @@ def test_networks_without_checkpoint() -> None:
 
 
 def test_checkpoints_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: Any = LoadedModel(tiny_network(), None, {})  # type: ignore[arg-type]
+    loaded: Any = LoadedModel(tiny_network(), None)  # type: ignore[arg-type]
     monkeypatch.setattr("utils.checkpoint.snapshots.load_model", lambda path, input_size: loaded)
     monkeypatch.setattr(utils.inference.loading, "load_model", lambda path, input_size: loaded)
     assert hub_load("csenet_resnet101", checkpoint="any.pth") is loaded.model

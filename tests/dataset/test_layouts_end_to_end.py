@@ -21,7 +21,7 @@ def load_tiny_model(path: str, *, input_size: tuple[int, int] | None = None) -> 
     content = read_checkpoint(path)
     description = DatasetDescription.from_dict(content["description"])
     model: Any = TinyNetwork(description.num_classes, tuple(content["input_size"]))
-    return LoadedModel(load_weights(model, content).eval(), description, {})
+    return LoadedModel(load_weights(model, content).eval(), description)
 
 
 @pytest.mark.parametrize(

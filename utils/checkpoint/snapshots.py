@@ -25,8 +25,6 @@ class LoadedModel(NamedTuple):
     model: CSENet
     description: DatasetDescription | None
     """The dataset it was trained on; None for layouts that do not say."""
-    info: dict[str, Any]
-    """What else a snapshot carries: step, epochs, mean_iou, options; empty for other layouts."""
 
 
 def write_snapshot(path: Path, content: Mapping[str, Any], *, keep_before: bool = False) -> None:
@@ -88,8 +86,7 @@ def load_model(path: str | os.PathLike[str], *, input_size: tuple[int, int] | No
     # `fill` says what is wrong with weights whose number of classes or depth cannot be told.
     model = blank_network(weights.num_classes or 20, size, depth=weights.depth or 101)
     fill(model, weights)
-    info = {key: value for key, value in content.items() if key not in ("model", "optimizer", "scaler")}
-    return LoadedModel(model.eval(), trained.description, info if trained.description else {})
+    return LoadedModel(model.eval(), trained.description)
 
 
 def blank_network(num_classes: int, input_size: tuple[int, int], *, depth: int) -> CSENet:

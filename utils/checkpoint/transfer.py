@@ -45,7 +45,8 @@ def start_from(model: CSENet, dataset: DatasetDescription, path: str | os.PathLi
     source = known_description(trained.description, num_classes)
     if source is None and num_classes == dataset.num_classes:
         source = dataset
-    kept = _classes_in_common(dataset.class_names, source.class_names if source else ())
+    ours, theirs = dataset.class_names, source.class_names if source else ()
+    kept = {ours.index(name): theirs.index(name) for name in ours if name in theirs}  # here -> in the checkpoint
     own, dimensions = model.state_dict(), _class_dimensions(model)
     for name, dimension in dimensions.items():
         tensors[name] = _take_classes(own[name], tensors[name], dimension, kept)
@@ -55,12 +56,12 @@ def start_from(model: CSENet, dataset: DatasetDescription, path: str | os.PathLi
     if source and trained.description is None:
         origin = f"taken for {origin}"
     crop = trained.input_size or PUBLISHED_INPUT_SIZE
-    if source and source.class_names == dataset.class_names:
+    if theirs == ours:
         taken = f"all {len(own)} tensors are taken over"
     else:
         taken = (
             f"{len(own) - len(dimensions)} tensors are taken over whole; in the {len(dimensions)} that hold something "
-            f"for each class (heads, distribution branches, class gate) {_classes_line(dataset.class_names, kept)}"
+            f"for each class (heads, distribution branches, class gate) {_classes_line(ours, kept)}"
         )
     return (
         f"Starting from {where} ({printable(origin)}, {num_classes} classes, crops of {crop[0]} x {crop[1]}): "
@@ -78,11 +79,6 @@ def _class_dimensions(model: CSENet) -> dict[str, int]:
         for dimension, size in enumerate(tensor.shape)
         if larger[name].shape[dimension] != size
     }
-
-
-def _classes_in_common(own: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
-    """Return the index of each class that both have: here -> in the checkpoint."""
-    return {own.index(name): theirs.index(name) for name in own if name in theirs}
 
 
 def _take_classes(own: Tensor, theirs: Tensor, dimension: int, kept: Mapping[int, int]) -> Tensor:

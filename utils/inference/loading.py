@@ -50,7 +50,7 @@ def load_engine(
     cores = cores or available_cores()
     openvino = partial(OpenVinoEngine, cores=cores, amp=amp, deterministic=deterministic)
     if not _is_onnx(path):
-        model, own, _ = load_model(path, input_size=input_size)
+        model, own = load_model(path, input_size=input_size)
         computing = openvino(model) if chosen == "openvino" else TorchEngine(model, place, amp=amp)
         return LoadedEngine(computing, own, model.num_classes, model.input_size)
     onnx = openvino(path) if chosen == "openvino" else OnnxEngine(path, cores=1 if deterministic else cores)

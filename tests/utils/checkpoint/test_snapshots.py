@@ -26,8 +26,8 @@ def test_a_snapshot_is_the_network_and_what_it_means(short_network: CSENet, tmp_
     assert not loaded.model.training
     assert (loaded.model.depth, loaded.model.input_size, loaded.model.num_classes) == (SHORT, (97, 97), 20)
     assert loaded.description == BUILT_IN["cihp"]
-    assert loaded.info["step"] == 7
-    assert loaded.info["options"] == {"epochs": 3}
+    content = read_checkpoint(path)
+    assert (content["step"], content["options"]) == (7, {"epochs": 3})
     for name, tensor in short_network.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], tensor), name
     assert os.listdir(path.parent) == ["snapshot.pth"]

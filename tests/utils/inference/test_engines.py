@@ -119,7 +119,7 @@ def test_signals_are_survived_where_openvinos_engines_have_come_and_gone() -> No
 
 def test_a_parser_may_have_any_engine(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_openvino()
-    loaded: Any = LoadedModel(tiny_network(), LIP, {})  # type: ignore[arg-type]
+    loaded: Any = LoadedModel(tiny_network(), LIP)  # type: ignore[arg-type]
     monkeypatch.setattr(utils.inference.loading, "load_model", lambda path, input_size: loaded)
     picture = draw_person(5, (120, 80))[0][..., ::-1]
     expected = HumanParser.from_checkpoint("tiny.pth", "cpu").predict(picture)

@@ -255,7 +255,7 @@ def test_threads_share_a_parser(parser: HumanParser, people: list[NDArray[np.uin
 
 def loads(monkeypatch: pytest.MonkeyPatch, num_classes: int, description: DatasetDescription | None = None) -> None:
     """Let every checkpoint hold a tiny network."""
-    loaded: Any = LoadedModel(tiny_network(num_classes), description, {})  # type: ignore[arg-type]
+    loaded: Any = LoadedModel(tiny_network(num_classes), description)  # type: ignore[arg-type]
     monkeypatch.setattr(utils.inference.loading, "load_model", lambda path, input_size: loaded)
 
 
