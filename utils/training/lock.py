@@ -57,28 +57,29 @@ class FolderLock:
             raise NotADirectoryError(errno.ENOTDIR, "is no folder; choose another --snapshot-dir", str(self.folder))
         self._made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = _open(self.path)
+        file = _open(self.path)
         try:
-            _lock(self._file)
+            _lock(file)
         except OSError as error:
-            holder, _ = self._read()
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-                self._close()
+                holder, _ = _read(file)
+                file.close()
                 raise FolderInUseError(
                     f"'{self.folder}' is in use by another training ({holder}); wait for its end, stop it, or choose "
                     "another --snapshot-dir"
                 ) from error
             show(f"'{self.folder}' cannot be locked ({error.strerror}): start no other training there")
-        if not self._is_in_place():  # its holder has removed it between our opening and locking it
-            self._close()
-            return self.acquire()
-        _, self.earlier_note = self._read()
+        if not _is_at(file, self.path):  # its holder has removed it between our opening and locking it
+            file.close()
+            self.acquire()
+            return
+        self._file = file
+        _, self.earlier_note = _read(file)
         try:
             self.leave_note(self.earlier_note)
         except OSError:
             self.release()  # nobody else would: the folder was not entered
             raise
-        return None
 
     def leave_note(self, note: str) -> None:
         """Write to the lock file who holds it, and a line for those who come later; raises OSError on a full disk."""
@@ -99,28 +100,24 @@ class FolderLock:
         if not keep_note:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-        self._close()
+        self._file.close()
+        self._file = None
         with contextlib.suppress(OSError):  # something is in it now
             for folder in self._made:
                 folder.rmdir()
 
-    def _read(self) -> tuple[str, str]:
-        """Return who held or holds the lock, and the note."""
-        assert self._file is not None
-        self._file.seek(0)
-        holder, _, note = printable(self._file.read(2000).decode(errors="replace"), kept="\n").partition("\n")
-        return holder, note
 
-    def _is_in_place(self) -> bool:
-        assert self._file is not None
-        with contextlib.suppress(OSError):
-            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
-        return False
+def _read(file: IO[bytes]) -> tuple[str, str]:
+    """Return who held or holds a lock, and the note."""
+    file.seek(0)
+    holder, _, note = printable(file.read(2000).decode(errors="replace"), kept="\n").partition("\n")
+    return holder, note
 
-    def _close(self) -> None:
-        assert self._file is not None
-        self._file.close()
-        self._file = None
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 def _open(path: Path) -> IO[bytes]:
