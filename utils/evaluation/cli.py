@@ -34,14 +34,7 @@ from utils.cli import (
 from utils.distributed import Processes, leaving_processes, start_processes
 from utils.evaluation.engine import PredictionSink, evaluate
 from utils.evaluation.predictions import MapFolder
-from utils.evaluation.report import (
-    EXAMPLES,
-    Predict,
-    evaluation_report,
-    examples_picture,
-    folder_report,
-    format_report,
-)
+from utils.evaluation.report import EXAMPLES, Predict, evaluation_report, examples_picture, folder_report, format_report
 from utils.inference.crop_parser import CropParser
 from utils.inference.human_parser import HumanParser
 from utils.inference.loading import default_device, default_engine, load_engine
@@ -137,9 +130,8 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
         deterministic=options.deterministic,
         cores=cores,
     )
-    workers = options.num_workers
-    if workers is None:
-        workers = default_workers(processes.local_world_size)
+    workers = default_workers(processes.local_world_size) if options.num_workers is None else options.num_workers
+    save = save_to(options.save_predictions, dataset, options.mask_format) if options.save_predictions else None
     evaluation = evaluate(
         parser,
         samples,
@@ -148,9 +140,7 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
         input_size=loaded.input_size,
         batch_size=options.batch_size,
         num_workers=workers,
-        on_prediction=save_to(options.save_predictions, dataset, options.mask_format)
-        if options.save_predictions
-        else None,
+        on_prediction=save,
     )
     if not processes.is_main:
         return
@@ -158,12 +148,8 @@ def evaluate_and_report(options: argparse.Namespace, processes: Processes) -> No
     human_parser = HumanParser(loaded.engine, dataset, loaded.input_size, deterministic=options.deterministic)
 
     def predict(sample: Sample, photograph: Picture) -> NDArray[np.uint8]:
-        return human_parser.predict(
-            photograph,
-            scales=options.scales,
-            mirror=options.mirror,
-            borders="published",  # what was measured
-        )
+        # With the borders that were measured.
+        return human_parser.predict(photograph, scales=options.scales, mirror=options.mirror, borders="published")
 
     write_report(options, report, evaluation.published.confusion, dataset, samples, predict)
 

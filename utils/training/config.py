@@ -8,16 +8,7 @@ from typing import Any
 import torch
 
 from dataset.descriptions import DatasetDescription
-from dataset.options import (
-    COUNT,
-    PERIOD_OR_NEVER,
-    SEED,
-    WORKERS_OR_NONE,
-    Number,
-    OptionParser,
-    Whole,
-    checked,
-)
+from dataset.options import COUNT, PERIOD_OR_NEVER, SEED, WORKERS_OR_NONE, Number, OptionParser, Whole, checked
 from dataset.workers import default_workers
 from networks.resnet import BLOCKS
 from utils.cli import IMAGES_AT_ONCE, HelpFormatter, device_option, parse_options, size_option
