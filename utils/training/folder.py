@@ -4,7 +4,6 @@ import os
 import re
 from glob import escape
 from pathlib import Path
-from types import TracebackType
 
 from dataset.files import show
 from utils.checkpoint.snapshots import snapshot_before
@@ -38,9 +37,7 @@ class RunFolder:
         from_main(self._lock.acquire)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # torchrun may start the processes of a crashed run again: they are to find that the run here is their own.
         self._lock.release(keep_note=self._claimed and kind is not None and launch_id() is not None)
 
