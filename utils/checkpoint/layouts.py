@@ -80,7 +80,12 @@ def fitting_tensors(weights: Weights, expected: Mapping[str, Tensor]) -> dict[st
     names = {name: in_file for name in expected if (in_file := weights.file_name(name)) is not None}
     _check_names_and_shapes(weights, {in_file: expected[name] for name, in_file in names.items()})
     tensors = {name: weights.state[in_file] for name, in_file in names.items() if in_file in weights.state}
-    _check_finite(weights.where, {names[name]: tensor for name, tensor in tensors.items()})
+    broken = [names[name] for name, tensor in tensors.items() if not is_finite(tensor)]
+    if broken:
+        raise CheckpointError(
+            f"{weights.where} holds NaN or infinite values in {len(broken)} tensors ({first_few(broken)}); the run "
+            "that wrote it had diverged, use an earlier snapshot"
+        )
     if weights.layout == "timm":
         first = "backbone.conv1.weight"
         tensors[first] = tensors[first].flip(1)  # RGB to BGR
@@ -161,13 +166,8 @@ def _check_names_and_shapes(weights: Weights, expected: Mapping[str, Tensor]) ->
         for name, tensor in expected.items()
         if name in state and not _converts(state[name].dtype, tensor.dtype)
     ]
-    differences = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "of another shape": reshaped,
-        "of another type": retyped,
-    }
-    problems = [f"{len(names)} {what} ({first_few(names)})" for what, names in differences.items() if names]
+    found = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped, "of another type": retyped}
+    problems = [f"{len(names)} {what} ({first_few(names)})" for what, names in found.items() if names]
     if problems:
         raise CheckpointError(
             f"{weights.where} has the {weights.layout} layout but does not fit the model, which expects "
@@ -180,15 +180,6 @@ def _converts(dtype: torch.dtype, wanted: torch.dtype) -> bool:
     if wanted.is_floating_point:
         return dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
-
-
-def _check_finite(where: str, tensors: Mapping[str, Tensor]) -> None:
-    broken = [name for name, tensor in tensors.items() if not is_finite(tensor)]
-    if broken:
-        raise CheckpointError(
-            f"{where} holds NaN or infinite values in {len(broken)} tensors ({first_few(broken)}); the run "
-            "that wrote it had diverged, use an earlier snapshot"
-        )
 
 
 def has_plain_values(tensor: Tensor) -> bool:

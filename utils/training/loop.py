@@ -38,9 +38,8 @@ def train(config: TrainConfig, *, build_network: BuildNetwork = CSENet) -> None:
         resolved.check_dataset(description)
         choose_algorithms(deterministic=resolved.deterministic, amp=resolved.amp, device=processes.device)
         with RunFolder(config.snapshot_dir, description.name, is_main=processes.is_main) as folder:
-            num_images = len(samples["train"])
             state = starting_state(
-                resolved, description, processes, folder, num_images=num_images, build_network=build_network
+                resolved, description, processes, folder, num_images=len(samples["train"]), build_network=build_network
             )
             announce(state, samples)
             with RunLog(folder) as log:

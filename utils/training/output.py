@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 
@@ -15,28 +15,25 @@ class OutlivingStream:
 
     def write(self, text: str) -> int:
         """Write text, or drop it."""
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self._give_up(error)
-            return len(text)
+        self._attempt(self._stream.write, text)
+        return len(text)
 
     def flush(self) -> None:
         """Hand on what was written."""
-        try:
-            self._stream.flush()
-        except OSError as error:
-            self._give_up(error)
+        self._attempt(self._stream.flush)
 
-    def _give_up(self, error: OSError) -> None:
-        # What is left in its buffer goes there, too: else Python would try once more at its end, and fail.
-        with contextlib.suppress(OSError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
-        line = f"The {self._name} cannot be written ({error.strerror}): the training goes on without it.\n"
-        with contextlib.suppress(OSError):
-            os.write(2, line.encode())
+    def _attempt(self, work: Callable[..., object], *arguments: str) -> None:
+        try:
+            work(*arguments)
+        except OSError as error:
+            # What is left in its buffer goes there, too: else Python would try once more at its end, and fail.
+            with contextlib.suppress(OSError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+            line = f"The {self._name} cannot be written ({error.strerror}): the training goes on without it.\n"
+            with contextlib.suppress(OSError):
+                os.write(2, line.encode())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
