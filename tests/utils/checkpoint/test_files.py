@@ -49,14 +49,6 @@ def test_path_that_no_file_can_have() -> None:
     assert "cannot be read: File name too long" in unreadable("x" * 5000)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_file_without_read_permission(tmp_path: Path) -> None:
-    path = tmp_path / "secret.pth"
-    path.write_bytes(b"weights")
-    path.chmod(0)
-    assert unreadable(path) == f"'{path}' cannot be read: Permission denied"
-
-
 def test_file_that_the_system_refuses_to_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "secret.pth"
     path.write_bytes(b"weights")

@@ -181,11 +181,12 @@ def test_all_differences_are_told_at_once(model: CSENet) -> None:
     del state["module.bn2.weight"], state["module.SPFlt1.gamma"]
     state["module.surplus"] = torch.zeros(1)
     state["module.bn1.weight"] = torch.zeros(())
+    state["module.seg3.3.weight"] = torch.zeros(())  # which tells the number of classes
     text = refused(model, state)
     assert "expects 1053 tensors" in text
     assert "2 missing (bn2.weight, SPFlt1.gamma)" in text
     assert "1 unexpected (surplus)" in text
-    assert "1 of another shape (bn1.weight () instead of (64,))" in text
+    assert "2 of another shape (bn1.weight () instead of (64,), seg3.3.weight () instead of (20, 256, 1, 1))" in text
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -199,24 +200,20 @@ def test_values_that_are_not_finite(layout: Callable[[], State], value: float, m
     assert "use an earlier snapshot" in text
 
 
-def test_classifier_without_any_dimension(model: CSENet) -> None:
-    state = published()
-    state["seg3.3.weight"] = torch.zeros(())
-    assert "1 of another shape (seg3.3.weight () instead of (20, 256, 1, 1))" in refused(model, state)
-
-
-@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn], ids=str)
-def test_weights_of_a_type_that_holds_no_weights(dtype: torch.dtype, model: CSENet) -> None:
-    state = published()
-    state["bn1.weight"] = torch.ones(64).to(dtype)
-    assert f"1 of another type (bn1.weight {dtype} instead of torch.float32)" in refused(model, state)
-
-
-def test_step_counter_that_is_no_whole_number(model: CSENet) -> None:
-    state = published()
-    state["bn1.num_batches_tracked"] = torch.tensor(3.5)
-    text = refused(model, state)
-    assert "1 of another type (bn1.num_batches_tracked torch.float32 instead of torch.int64)" in text
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        *(
+            ("bn1.weight", torch.ones(64).to(dtype), torch.float32)
+            for dtype in (torch.int64, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn)
+        ),
+        ("bn1.num_batches_tracked", torch.tensor(3.5), torch.int64),
+    ],
+    ids=str,
+)
+def test_values_of_a_type_that_cannot_be_meant(name: str, value: Tensor, expected: torch.dtype, model: CSENet) -> None:
+    text = refused(model, published() | {name: value})
+    assert f"1 of another type ({name} {value.dtype} instead of {expected})" in text
 
 
 @pytest.mark.filterwarnings("ignore")

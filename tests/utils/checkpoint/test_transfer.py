@@ -215,7 +215,6 @@ def with_value(name: str, value: Tensor) -> State:
     ("content", "message"),
     [
         (lambda: OTHER_NETWORKS["schp"]()[0], "is another network: its "),
-        (lambda: OTHER_NETWORKS["resnet18"]()[0], "is another network: its "),
         (lambda: without("SPFlt1.gamma"), "1 missing (SPFlt1.gamma)"),
         (lambda: without("seg3.3.weight"), "1 missing (seg3.3.weight)"),
         (lambda: with_value("seg1.3.bias", torch.ones(7)), "1 of another shape (seg1.3.bias (7,) instead of (20,))"),
