@@ -6,14 +6,11 @@ from typing import Literal, NamedTuple
 
 from dataset.descriptions import DatasetDescription
 from dataset.files import parse_json
-from dataset.layouts import DatasetError
 from dataset.normalise import MEAN, STD
 from networks.csenet import checked_size
 from utils.checkpoint.files import CheckpointError
 
 Result = Literal["logits", "classes"]
-
-_KEYS = ("description", "input_size", "result")
 
 
 class NetworkMetadata(NamedTuple):
@@ -50,7 +47,7 @@ def read_metadata(entries: Mapping[str, str], where: str) -> NetworkMetadata:
 
     Raises CheckpointError where it was written by something else, and where sizes or classes are impossible.
     """
-    missing = [key for key in _KEYS if key not in entries]
+    missing = [key for key in ("description", "input_size", "result") if key not in entries]
     if missing:
         raise CheckpointError(
             f"{where} does not say what its classes are (no {', '.join(missing)} in its metadata): "
@@ -59,6 +56,6 @@ def read_metadata(entries: Mapping[str, str], where: str) -> NetworkMetadata:
     try:
         input_size = checked_size(parse_json(entries["input_size"]))
         description = DatasetDescription.from_dict(parse_json(entries["description"]), where)
-    except (DatasetError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{where} has damaged metadata ({error}); export it again") from error
     return NetworkMetadata(description, input_size, "classes" if entries["result"] == "classes" else "logits")

@@ -98,8 +98,6 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
         header = json.loads(file.read(length).decode(), object_pairs_hook=_without_repetition)
     except RecursionError as error:
         raise ValueError("its header is nested too deeply") from error
-    except UnicodeDecodeError as error:
-        raise ValueError("its header is not UTF-8") from error
     if not isinstance(header, dict):
         raise ValueError(f"its header is a {type(header).__name__}, not an object")
     metadata = header.get("__metadata__", {})

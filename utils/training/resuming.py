@@ -85,7 +85,8 @@ def check_snapshot(content: Mapping[str, Any], where: str) -> None:
     tensors = dict(find_weights(content, where).state)
     tensors |= {f"the momentum {index}": tensor for index, tensor in momentum_buffers(content, where).items()}
     for name, tensor in tensors.items():
-        if not _is_finite(tensor):
+        is_plain = isinstance(tensor, Tensor) and has_plain_values(tensor) and not tensor.is_complex()
+        if not (is_plain and is_finite(tensor)):
             raise _damaged(where, f"{printable(name)} is no tensor of finite numbers")
     _check_scaler(content.get("scaler"), where)
 
@@ -108,10 +109,6 @@ def _check_scaler(scaler: Any, where: str) -> None:
     for name, value in scaler.items():
         if type(value) not in (int, float) or not math.isfinite(value) or value < 0 or (name == "scale" and not value):
             raise _damaged(where, f"its scaler's {shortened(name)} is {shortened(value)}")
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, Tensor) and has_plain_values(value) and not value.is_complex() and is_finite(value)
 
 
 def _damaged(where: str | os.PathLike[str], reason: str) -> CheckpointError:
