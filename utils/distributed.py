@@ -116,18 +116,15 @@ def leaving_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _has_lost_another(error):
+        # gloo's errors are plain RuntimeErrors, told by their words, which a CommandError may have in a path.
+        lost = isinstance(error, dist.DistError) or bool(_LOST.search(str(error)))
+        if "RANK" not in os.environ or not lost or isinstance(error, CommandError):
             raise
         time.sleep(3 * SECONDS_FOR_THE_FIRST)
         raise LostProcessError("the connection to another process of this run broke; it may say why itself") from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-
-
-def _has_lost_another(error: RuntimeError) -> bool:
-    """Tell by class and words: gloo's errors are plain RuntimeErrors."""
-    return "RANK" in os.environ and (isinstance(error, dist.DistError) or bool(_LOST.search(str(error))))
 
 
 def print_from_main(text: str) -> None:
