@@ -8,6 +8,8 @@ from tqdm import tqdm
 from dataset.files import printable, show
 
 SECONDS_BETWEEN_LINES = 10.0
+duration = tqdm.format_interval
+"""From seconds to a text such as 00:41, 12:05 or 3:02:10."""
 
 
 class Progress:
@@ -47,8 +49,8 @@ class Progress:
             return
         seconds = self.last_line - self.start
         rate = (self.done - self.first) / max(seconds, 1e-9)
-        left = (self.total - self.done) / rate if rate > 0 else float("inf")
-        time_text = f"{duration(left)} left" if self.done < self.total else f"took {duration(seconds)}"
+        left = duration((self.total - self.done) / rate) if rate > 0 else "?"
+        time_text = f"{left} left" if self.done < self.total else f"took {duration(seconds)}"
         text = f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {time_text}"
         show(text + (f", {self.note}" if self.note else ""), to=sys.stderr)
 
@@ -60,12 +62,3 @@ class Progress:
             self.bar.close()
         elif kind is None:
             self._print_line()
-
-
-def duration(seconds: float) -> str:
-    """Return a time such as 0:41, 12:05 or 3:02:10."""
-    if seconds == float("inf"):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

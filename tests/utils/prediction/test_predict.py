@@ -215,7 +215,7 @@ def test_broken_files_are_listed_and_the_rest_is_done(
     for name in broken:
         assert f"in/{name}: " in output.err
     assert run("--input", "in") == 1  # they are tried again
-    assert "0 of 10 inputs parsed in 0:00, results in 'out'; 6 had been done before" in capsys.readouterr().out
+    assert "0 of 10 inputs parsed in 00:00, results in 'out'; 6 had been done before" in capsys.readouterr().out
 
 
 def test_a_long_run_holds_few_pictures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
