@@ -10,9 +10,10 @@ from the same class maps, picture by picture.
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,14 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns
+from benchmarks.harness import option_parser, ratio, report, take_turns
 from dataset.command import run_command
-from dataset.descriptions import list_samples, load_description
+from dataset.descriptions import BUILT_IN, Sample, list_samples
 from dataset.geometry import back_to_picture, fit_to_crop
 from dataset.normalise import normalise
-from dataset.options import COUNT, OptionParser, Whole
+from dataset.options import COUNT, WORKERS_OR_NONE
 from dataset.people.folder import make_dataset
 from dataset.reading import read_sample
-from dataset.writing import write_json
 from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE, parse_options, scales_option
 from utils.distributed import Processes
@@ -38,53 +38,30 @@ from utils.inference.crop_parser import CropParser, fused_logits
 from utils.inference.engines import TorchEngine
 from utils.metrics import ConfusionMatrix
 
+LIP = BUILT_IN["lip"]
+
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=0, repeat=3)
+    parser = option_parser(__doc__, warmup=0, repeat=3)
     add = parser.add_argument
     add("--pictures", type=COUNT, default=16, help="in the folder (16)")
     add("--batch", type=IMAGES_AT_ONCE, default=8, help="pictures at once (8)")
     add("--scales", type=scales_option, default=(1.0,), metavar="S,S...", help="of the crop, averaged (1)")
-    add("--num-workers", type=Whole(0, 64, "each needs memory"), default=1, help="processes that read pictures (1)")
+    add("--num-workers", type=WORKERS_OR_NONE, default=1, help="processes that read pictures (1)")
     add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
     add("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast (off: float32)")
     return parse_options(parser)
 
 
-def evaluator(engine: TorchEngine, folder: Path, options: argparse.Namespace) -> Callable[[int], NDArray[np.int64]]:
-    """Return a function that evaluates the first pictures of a folder and returns their confusion matrix."""
-    description = load_description(folder)
-    samples = list_samples(folder, description, "val")
-    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs, deterministic=True)
-    processes = Processes(0, 1, 1, engine.device)
-
-    def run(count: int) -> NDArray[np.int64]:
-        return evaluate(
-            parser,
-            samples[:count],
-            description,
-            processes,
-            input_size=options.size,
-            batch_size=options.batch,
-            num_workers=options.num_workers,
-            title="folder",
-        ).exact.confusion.matrix
-
-    return run
-
-
-def check(found: NDArray[np.int64], engine: TorchEngine, folder: Path, options: argparse.Namespace) -> None:
-    """Raise AssertionError where the first two pictures, parsed and counted one by one, give another matrix."""
-    description = load_description(folder)
-    expected = ConfusionMatrix(description.num_classes)
-    parser = CropParser(engine, scales=options.scales, flip_pairs=description.flip_pairs, deterministic=True)
-    for sample in list_samples(folder, description, "val")[:2]:
-        image, label = read_sample(sample, description)
-        crop = torch.from_numpy(fit_to_crop(image, options.size)).permute(2, 0, 1)[None].contiguous()
-        size = (label.shape[0], label.shape[1])
-        expected.update(back_to_picture(parser.classes(crop)[0].cpu().numpy(), size), label)
+def check(found: NDArray[np.int64], parser: CropParser, samples: Sequence[Sample], size: tuple[int, int]) -> None:
+    """Raise AssertionError where the samples, parsed and counted one by one, give another matrix."""
+    expected = ConfusionMatrix(LIP.num_classes)
+    for sample in samples:
+        image, label = read_sample(sample, LIP)
+        crop = torch.from_numpy(fit_to_crop(image, size)).permute(2, 0, 1)[None].contiguous()
+        height, width = label.shape
+        expected.update(back_to_picture(parser.classes(crop)[0].cpu().numpy(), (height, width)), label)
     off = np.abs(found - expected.matrix).sum() / expected.matrix.sum()
     assert off <= 1e-3, f"{off:.2%} of the pixels are counted otherwise than one by one"
 
@@ -108,24 +85,37 @@ def main() -> None:
     options = read_options()
     device = torch.device(options.device)
     engine = TorchEngine(CSENet(20, options.size, depth=options.depth).eval().to(device), device, amp=options.amp)
+    parser = CropParser(engine, scales=options.scales, flip_pairs=LIP.flip_pairs, deterministic=True)
+
+    def evaluated(samples: Sequence[Sample]) -> NDArray[np.int64]:
+        return evaluate(
+            parser,
+            samples,
+            LIP,
+            Processes(0, 1, 1, device),
+            input_size=options.size,
+            batch_size=options.batch,
+            num_workers=options.num_workers,
+            title="folder",
+        ).exact.confusion.matrix
+
     with tempfile.TemporaryDirectory() as name:
         folder = make_dataset(Path(name, "people"), num_train=1, num_val=max(2, options.pictures))
-        run = evaluator(engine, folder, options)
-        check(run(2), engine, folder, options)
-        runs = {"folder": lambda: run(options.pictures), "network": bare_network(engine, options)}
-        times = take_turns(runs, device, warmup=options.warmup, repeat=options.repeat)
+        samples = list_samples(folder, LIP, "val")
+        check(evaluated(samples[:2]), parser, samples[:2], options.size)
+        runs = {"folder": lambda: evaluated(samples[: options.pictures]), "network": bare_network(engine, options)}
+        times = take_turns(runs, options)
     of_network = ratio(times["folder"], times["network"])
     for name, seconds in times.items():
-        print(f"{name:<10}{float(np.median(seconds)) / options.pictures:>8.3f} s a picture")
+        print(f"{name:<10}{statistics.median(seconds) / options.pictures:>8.3f} s a picture")
     print(f"Evaluating the folder takes {of_network} times as long as the bare network")
     height, width = options.size
-    print(
+    report(
+        options,
         f"{options.pictures} pictures, {height} x {width}, batch {options.batch}, scales {options.scales}, mirror, amp "
-        f"{options.amp}, {options.num_workers} reading; {options.repeat} runs; {setting_line(device)}"
+        f"{options.amp}, {options.num_workers} reading",
+        {"seconds": times, "ratio": of_network._asdict()},
     )
-    if options.json:
-        about = {"pictures": options.pictures, "size": options.size, "batch": options.batch, "scales": options.scales}
-        write_json(options.json, about | {"seconds": times, "ratio": of_network._asdict()} | setting(device))
 
 
 if __name__ == "__main__":

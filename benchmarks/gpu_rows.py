@@ -9,24 +9,30 @@ timed, loss and gradient are compared with those recorded from the published cod
 """
 
 import argparse
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import Ratio, add_options, autocast, ratio, setting, setting_line, step_of, take_turns
+from benchmarks.harness import (
+    autocast,
+    loss_alone,
+    option_parser,
+    random_batch,
+    ratio,
+    report,
+    take_turns,
+    training_step,
+)
 from benchmarks.training_step import GB, check_step
 from dataset.command import run_command
-from dataset.options import OptionParser
-from dataset.writing import write_json
-from networks import CSENet, CSENetOutput
+from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE
 from utils.inference.crop_parser import MULTI_SCALES, fused_logits
 from utils.inference.engines import TorchEngine
@@ -39,78 +45,52 @@ NO_GPU = 3
 """The exit status where there is no GPU."""
 
 
-class Row(NamedTuple):
-    """A line of the table."""
-
-    what: str
-    figure: str
-    goal: str
+Row = tuple[str, str, str]
+"""A line of the table: what, its figure, and the goal."""
 
 
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=3, repeat=10)
-    add = parser.add_argument
-    add("--batch", type=IMAGES_AT_ONCE, default=16, help="images a step (16)")
-    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
-    add("--compile", action="store_true", help="compile the network of the bf16 rows")
-    return parser.parse_args()
-
-
-class Training(NamedTuple):
-    """A training step on random images, and its loss alone."""
-
-    step: Callable[[], Tensor]
-    loss: Callable[[], None]
-    network: nn.Module
-
-
-def training(options: argparse.Namespace, amp: str) -> Training:
-    """Return a step in `amp` and the layout that belongs to it, and the loss, forward and backward, of its outputs."""
+def network_and_batch(options: argparse.Namespace, amp: str) -> tuple[CSENet, Tensor, Tensor]:
+    """Return a network, and images and labels, in the layout that belongs to `amp`."""
     device = torch.device(options.device)
     layout = torch.contiguous_format if amp == "off" else fastest_layout(device)
-    network = CSENet(CLASSES, options.size, depth=options.depth).train().to(device).to(memory_format=layout)
+    network = CSENet(CLASSES, options.size, depth=options.depth).to(device).to(memory_format=layout)
     if options.compile and amp != "off":
-        network.compile()
-    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
-    labels = torch.randint(CLASSES, (options.batch, *options.size), dtype=torch.uint8, device=device)
+        network.compile(dynamic=False)
+    return network, *random_batch(options.batch, options.size, device, layout)
+
+
+def training(options: argparse.Namespace, amp: str) -> tuple[Callable[[], Tensor], Callable[[], object]]:
+    """Return a training step in `amp`, and the loss, forward and backward, of its outputs."""
+    network, images, labels = network_and_batch(options, amp)
     criterion = CSENetLoss(CLASSES)
-
-    def outputs() -> CSENetOutput:
-        with autocast(device, amp):
-            out: CSENetOutput = network(images)
-        return out
-
-    def total() -> Tensor:
-        value: Tensor = criterion(outputs(), labels)[0]
-        return value
-
-    with torch.no_grad():
-        leaves = CSENetOutput(*(x.detach() for x in outputs()))
-    leaves = CSENetOutput(*(x.requires_grad_() for x in leaves))
-
-    def loss() -> None:
-        torch.autograd.grad(criterion(leaves, labels)[0], list(leaves))
-
-    return Training(step_of(network, total), loss, network)
+    with torch.no_grad(), autocast(images.device, amp):
+        out = network(images)
+    return training_step(network, images, labels, criterion, amp), loss_alone(criterion, out, labels)
 
 
 def multi_scale(options: argparse.Namespace, amp: str) -> Callable[[], None]:
-    """Return a function that parses a batch at three scales with mirror, in `amp` and the layout that belongs to it."""
-    device = torch.device(options.device)
-    layout = torch.contiguous_format if amp == "off" else fastest_layout(device)
-    network = CSENet(CLASSES, options.size, depth=options.depth).eval().to(device).to(memory_format=layout)
-    if options.compile and amp != "off":
-        network.compile(dynamic=False)
-    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
-    engine = TorchEngine(network, device, amp=amp)
+    """Return a function that parses a batch at three scales with mirror in `amp`."""
+    network, images, _ = network_and_batch(options, amp)
+    engine = TorchEngine(network.eval(), images.device, amp=amp)
 
     @torch.inference_mode()
     def run() -> None:
         fused_logits(engine, images, scales=MULTI_SCALES).argmax(dim=1)
 
     return run
+
+
+def in_precisions(low: Callable[[], object], full: Callable[[], object]) -> dict[str, Callable[[], object]]:
+    """Return what is to be compared: a run in bf16, and one in float32, which is exact or with TF32 in convolutions."""
+    return {"bf16": low, "float32": with_tf32(full, False), "float32 with TF32": with_tf32(full, True)}
+
+
+def compared(times: dict[str, list[float]], goal: str) -> list[Row]:
+    """Return the rows that compare the runs of `in_precisions`; the goal is for exact float32."""
+    return [
+        (f"the same against eager {name}", f"{ratio(times[name], times['bf16'])} times as fast", wanted)
+        for name, wanted in (("float32", goal), ("float32 with TF32", ""))
+    ]
 
 
 def with_tf32(run: Callable[[], object], allowed: bool) -> Callable[[], None]:
@@ -133,7 +113,7 @@ def step_flops(options: argparse.Namespace) -> int:
     return int(counter.get_total_flops())
 
 
-def peak_gigabytes(step: Callable[[], object], device: torch.device) -> float:
+def peak_gigabytes(step: Callable[[], object], device: str) -> float:
     """Return what the GPU had allocated at most during a step."""
     torch.cuda.reset_peak_memory_stats(device)
     step()
@@ -142,78 +122,46 @@ def peak_gigabytes(step: Callable[[], object], device: torch.device) -> float:
 
 def measure(options: argparse.Namespace) -> list[Row]:
     """Time everything and return the table."""
-    device = torch.device(options.device)
-    turns = {"warmup": options.warmup, "repeat": options.repeat}
-    n = options.batch
-
-    def median(seconds: list[float]) -> float:
-        return float(np.median(seconds))
-
-    low, full = training(options, "bf16"), training(options, "off")
-    side = SIDE_OF_PRODUCT if device.type == "cuda" else 64
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    runs = {
-        "bf16": low.step,
-        "float32": with_tf32(full.step, False),
-        "tf32": with_tf32(full.step, True),
-        "loss": low.loss,
-        "product": lambda: a @ b,
-    }
-    times = take_turns(runs, device, **turns)
-    step, product = median(times["bf16"]), median(times["product"])
-    faster, share = ratio(times["float32"], times["bf16"]), ratio(times["loss"], times["bf16"], 100)
-    faster_than_tf32 = ratio(times["tf32"], times["bf16"])
-    rate = 2 * side**3 / product
-    used = [100 * step_flops(options) / seconds / rate for seconds in times["bf16"]]
-    of_rate = Ratio(median(used), min(used), max(used))
+    n, side = options.batch, SIDE_OF_PRODUCT
+    (step, loss), (full_step, _) = training(options, "bf16"), training(options, "off")
+    a, b = (torch.randn(side, side, device=options.device, dtype=torch.bfloat16) for _ in range(2))
+    times = take_turns(in_precisions(step, full_step) | {"loss": loss, "product": lambda: a @ b}, options)
+    seconds, rate = statistics.median(times["bf16"]), 2 * side**3 / statistics.median(times["product"])
+    of_rate = ratio([step_flops(options) / rate] * options.repeat, times["bf16"], 100)
     rows = [
-        Row(f"training step, bf16, batch {n}", f"{step:.3f} s, {n / step:.1f} images/s", ""),
-        Row("the same against eager float32", f"{faster} times as fast", ">= 5"),
-        Row("the same against eager float32 with TF32", f"{faster_than_tf32} times as fast", ""),
-        Row(f"share of the bf16 matrix rate ({rate / 1e12:.0f} TFLOP/s)", f"{of_rate} %", ">= 35 %"),
-        Row("the loss, forward and backward, of the step", f"{share} %", "<= 10 %"),
+        (f"training step, bf16, batch {n}", f"{seconds:.3f} s, {n / seconds:.1f} images/s", ""),
+        *compared(times, ">= 5"),
+        (f"share of the bf16 matrix rate ({rate / 1e12:.0f} TFLOP/s)", f"{of_rate} %", ">= 35 %"),
+        ("the loss, forward and backward, of the step", f"{ratio(times['loss'], times['bf16'], 100)} %", "<= 10 %"),
+        ("peak memory of a step, bf16", f"{peak_gigabytes(step, options.device):.1f} GB", ""),
+        ("peak memory of a step, float32", f"{peak_gigabytes(full_step, options.device):.1f} GB", ""),
     ]
-    if device.type == "cuda":
-        for name, run in (("bf16", low.step), ("float32", full.step)):
-            rows.append(Row(f"peak memory of a step, {name}", f"{peak_gigabytes(run, device):.1f} GB", ""))
-    del low, full, runs
-    full_scales = multi_scale(options, "off")
-    runs = {
-        "bf16": multi_scale(options, "bf16"),
-        "float32": with_tf32(full_scales, False),
-        "tf32": with_tf32(full_scales, True),
-    }
-    times = take_turns(runs, device, **turns)
-    parsed = median(times["bf16"])
-    return [
-        *rows,
-        Row(f"three scales with mirror, bf16, batch {n}", f"{n / parsed:.1f} images/s", ""),
-        Row("the same against eager float32", f"{ratio(times['float32'], times['bf16'])} times as fast", ">= 6"),
-        Row("the same against eager float32 with TF32", f"{ratio(times['tf32'], times['bf16'])} times as fast", ""),
-    ]
+    del step, loss, full_step
+    times = take_turns(in_precisions(multi_scale(options, "bf16"), multi_scale(options, "off")), options)
+    figure = f"{n / statistics.median(times['bf16']):.1f} images/s"
+    return [*rows, (f"three scales with mirror, bf16, batch {n}", figure, ""), *compared(times, ">= 6")]
 
 
 def main() -> int:
     """Check, measure and print; return the exit status."""
-    options = read_options()
+    parser = option_parser(__doc__, warmup=3, repeat=10)
+    add = parser.add_argument
+    add("--batch", type=IMAGES_AT_ONCE, default=16, help="images a step (16)")
+    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
+    add("--compile", action="store_true", help="compile the network of the bf16 rows")
+    options = parser.parse_args()
     device = torch.device(options.device)
     if device.type != "cuda":
         print("benchmarks/gpu.sh: PyTorch finds no CUDA GPU here, so there is nothing to measure", file=sys.stderr)
         return NO_GPU
     check_step(device)
     rows = measure(options)
+    print("| what | median (least to most) | goal |\n|---|---|---|")
+    print("\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n")
     height, width = options.size
     mode = "compiled" if options.compile else "eager"
-    print(
-        "| what | median (least to most) | goal |\n|---|---|---|\n"
-        + "\n".join("| " + " | ".join(r) + " |" for r in rows)
-    )
-    print(
-        f"\n{height} x {width}, {CLASSES} classes, depth {options.depth}, "
-        f"{mode}; {options.repeat} runs after {options.warmup}; {setting_line(device)}"
-    )
-    if options.json:
-        write_json(options.json, {"rows": [row._asdict() for row in rows]} | setting(device))
+    what = f"{height} x {width}, {CLASSES} classes, depth {options.depth}, {mode}"
+    report(options, what, {"rows": [dict(zip(("what", "figure", "goal"), row, strict=True)) for row in rows]})
     return 0
 
 

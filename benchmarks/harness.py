@@ -1,4 +1,4 @@
-"""What the benchmarks share: runs that take turns, the yardstick, and saying what was measured on what.
+"""What the benchmarks share: options, a training step, runs that take turns, and saying what was measured on what.
 
 The yardstick is torchvision's DeepLabV3 with ResNet-101 and auxiliary head, as `deeplabv3_resnet101` gives it, eager
 and in float32: a network that people know, of about the same cost. Figures in units of it carry over from machine to
@@ -6,11 +6,11 @@ machine.
 """
 
 import argparse
+import contextlib
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +19,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from dataset.options import COUNT, PERIOD_OR_NEVER, Whole
+from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser, Whole
+from dataset.writing import write_json
+from networks import CSENetOutput
 from utils.cli import device_option, size_option
+from utils.device import AMP_DTYPES
+from utils.losses import CSENetLoss
+from utils.training.memory import lean_forward
+from utils.training.state import fastest_layout
 
 CLASSES = Whole(1, 255, "a label map has no more")
 PACKAGES = ("torch", "torchvision", "numpy", "openvino", "onnxruntime")
@@ -37,19 +43,17 @@ class Ratio(NamedTuple):
         return f"{self.median:.2f} ({self.least:.2f} to {self.most:.2f})"
 
 
-def add_options(parser: argparse.ArgumentParser, *, warmup: int, repeat: int) -> None:
-    """Add the options that all benchmarks have: --device, --size, --warmup, --repeat, --json."""
+def option_parser(description: str | None, *, warmup: int, repeat: int) -> OptionParser:
+    """Return a parser with the options of all benchmarks: --device, --size, --warmup, --repeat, --json."""
+    parser = OptionParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add(
-        "--device",
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        type=device_option,
-        help="cuda where there is",
-    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--device", type=device_option, default=device, help="cuda where there is")
     add("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the crops (473,473)")
     add("--warmup", type=PERIOD_OR_NEVER, default=warmup, help=f"runs that do not count ({warmup})")
     add("--repeat", type=COUNT, default=repeat, help=f"runs that count ({repeat})")
     add("--json", type=Path, metavar="FILE", help="also write the figures here")
+    return parser
 
 
 def yardstick(num_classes: int = 20) -> nn.Module:
@@ -63,54 +67,73 @@ def yardstick(num_classes: int = 20) -> nn.Module:
     return network
 
 
-def autocast(device: torch.device, amp: str) -> AbstractContextManager[Any]:
+def random_batch(
+    count: int, size: tuple[int, int], device: torch.device, layout: torch.memory_format | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return images (N, 3, H, W) and labels (N, H, W) of 20 classes: random, and the same each time.
+
+    `layout` is that of the images in memory, if not that of a training.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(count, 3, *size, generator=generator)
+    labels = torch.randint(20, (count, *size), generator=generator, dtype=torch.uint8)
+    return images.to(device).contiguous(memory_format=layout or fastest_layout(device)), labels.to(device)
+
+
+def autocast(device: torch.device, amp: str) -> torch.autocast:
     """Return the context of a forward pass in "bf16", "fp16", or with "off" in float32."""
-    if amp == "off":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16 if amp == "bf16" else torch.float16)
+    return torch.autocast(device.type, AMP_DTYPES[amp], enabled=amp != "off")
 
 
-def step_of(network: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Return a function that does a training step, with the optimiser of a training, and returns what its loss was.
+def training_step(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    criterion: Callable[[Any, Tensor], tuple[Tensor, object]],
+    amp: str = "off",
+) -> Callable[[], Tensor]:
+    """Return a function that does a training step as `utils.training.step` does, and returns what its loss was.
 
-    The learning rate is 0, so that every step does the same work on the same numbers.
+    The learning rate is 0 and dropout the same each time, so that every step does the same work on the same numbers.
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4, fused=True)
+    lean = isinstance(criterion, CSENetLoss) and images.device.type == "cpu"
 
     def step() -> Tensor:
+        torch.manual_seed(0)
         optimizer.zero_grad(set_to_none=True)
-        value = loss()
-        value.backward()
+        with autocast(images.device, amp), lean_forward(network) if lean else contextlib.nullcontext():
+            out = network(images)
+        loss = criterion(out, labels)[0]
+        loss.backward()
         optimizer.step()
-        return value.detach()
+        return loss.detach()
 
     return step
 
 
-def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Time one run, from an idle device to an idle device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
+def loss_alone(criterion: CSENetLoss, out: CSENetOutput, labels: Tensor) -> Callable[[], object]:
+    """Return a function that computes the loss of a network's outputs, and its gradient by them."""
+    leaves = CSENetOutput(*(x.detach().requires_grad_() for x in out))
+    return lambda: torch.autograd.grad(criterion(leaves, labels)[0], list(leaves))
 
 
-def take_turns(
-    runs: Mapping[str, Callable[[], object]], device: torch.device, *, warmup: int, repeat: int
-) -> dict[str, list[float]]:
-    """Time each run `repeat` times, after `warmup` times that do not count; return the seconds by name.
+def take_turns(runs: Mapping[str, Callable[[], object]], options: argparse.Namespace) -> dict[str, list[float]]:
+    """Time each run --repeat times, after --warmup times that do not count; return the seconds by name.
 
-    They take turns, so that a machine that gets slower or faster in between does so for all.
+    They take turns, so that a machine that gets slower or faster in between does so for all. A run is timed from an
+    idle device to an idle device.
     """
+    wait = torch.cuda.synchronize if torch.device(options.device).type == "cuda" else lambda _: None
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for repetition in range(warmup + repeat):
+    for repetition in range(options.warmup + options.repeat):
         for name, run in runs.items():
-            taken = seconds(run, device)
-            if repetition >= warmup:
-                times[name].append(taken)
+            wait(options.device)
+            started = time.perf_counter()
+            run()
+            wait(options.device)
+            if repetition >= options.warmup:
+                times[name].append(time.perf_counter() - started)
     return times
 
 
@@ -120,26 +143,23 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], factor: float = 1.0) -
     return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
-def setting(device: torch.device) -> dict[str, Any]:
-    """Return the device, the number of threads and the releases: what figures are worth nothing without."""
+def report(options: argparse.Namespace, what: str, figures: Mapping[str, object]) -> None:
+    """Print what was measured on what, without which figures are worth nothing; --json gets it with the figures."""
+    device = torch.device(options.device)
     if device.type == "cuda":
         chip, threads = torch.cuda.get_device_name(device), None
     else:
         chip, threads = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}", torch.get_num_threads()
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):  # an extra that is not installed
             versions[package] = version(package)
-        except PackageNotFoundError:  # an extra that is not installed
-            continue
-    return {"device": chip, "threads": threads, "versions": versions}
-
-
-def setting_line(device: torch.device) -> str:
-    """Return `setting` as text."""
-    found = setting(device)
-    threads = "" if found["threads"] is None else f", threads: {found['threads']}"
-    return f"{found['device']}{threads}; " + ", ".join(f"{name} {v}" for name, v in found["versions"].items())
+    where = chip if threads is None else f"{chip}, threads: {threads}"
+    releases = ", ".join(f"{name} {release}" for name, release in versions.items())
+    print(f"{what}; {options.repeat} passes after {options.warmup}; {where}; {releases}")
+    if options.json:
+        asked = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
+        write_json(options.json, asked | {"device": chip, "threads": threads, "versions": versions} | dict(figures))
 
 
 def _processor() -> str:

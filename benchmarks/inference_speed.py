@@ -8,10 +8,10 @@ equal class is shown. Weights are random: those of the tests of recorded numbers
     python benchmarks/inference_speed.py --device cuda --amp bf16 --batch 16
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,11 +19,9 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns, yardstick
+from benchmarks.harness import option_parser, ratio, report, take_turns, yardstick
 from dataset.command import run_command
-from dataset.options import OptionParser
 from dataset.workers import available_cores
-from dataset.writing import write_json
 from networks import CSENet
 from tests.golden.recorded import published_weights
 from utils.checkpoint import load_weights
@@ -31,16 +29,6 @@ from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.inference.engines import Engine, OpenVinoEngine, TorchEngine
 
 MAX_DIFFERENCE = 1e-3
-
-
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=1, repeat=5)
-    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=1, help="images at once (1)")
-    parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="of the engines (off: float32)")
-    parser.add_argument("--engines", nargs="+", choices=("torch", "openvino"), default=["torch"], help="which (torch)")
-    return parse_options(parser)
 
 
 def recorded_network(size: tuple[int, int]) -> CSENet:
@@ -70,7 +58,11 @@ def check(name: str, logits: Tensor, expected: Tensor, amp: str) -> None:
 
 def main() -> None:
     """Check and time, and print what was measured on what."""
-    options = read_options()
+    parser = option_parser(__doc__, warmup=1, repeat=5)
+    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=1, help="images at once (1)")
+    parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="of the engines (off: float32)")
+    parser.add_argument("--engines", nargs="+", choices=("torch", "openvino"), default=["torch"], help="which (torch)")
+    options = parse_options(parser)
     device = torch.device(options.device)
     network = recorded_network(options.size)
     height, width = options.size
@@ -81,24 +73,16 @@ def main() -> None:
         expected = network(images).final
         for name, engine in engines.items():
             check(name, engine(images), expected, options.amp)
-        runs: dict[str, Callable[[], object]] = {
-            "yardstick": lambda: deeplab(images),
-            "network": lambda: network(images),
-        }
-        runs |= {name: lambda engine=engine: engine(images) for name, engine in engines.items()}  # type: ignore[misc]
-        times = take_turns(runs, device, warmup=options.warmup, repeat=options.repeat)
-    ratios = {name: ratio(seconds, times["yardstick"]) for name, seconds in times.items()}
+        runs: dict[str, Callable[[Tensor], object]] = {"yardstick": deeplab, "network": network, **engines}
+        times = take_turns({name: partial(run, images) for name, run in runs.items()}, options)
     print(f"{'what':<18}{'ms/image, median':>18}{'in yardsticks':>26}")
+    rows = {}
     for name, seconds in times.items():
-        print(f"{name:<18}{1000 * statistics.median(seconds) / options.batch:>18.1f}{ratios[name]!s:>26}")
-    print(
-        f"{options.batch} x 3 x {height} x {width}, 20 classes, engines with amp {options.amp}; "
-        f"{options.repeat} passes after {options.warmup}; {setting_line(device)}"
-    )
-    if options.json:
-        rows = {name: {"seconds": times[name], "ratio": ratios[name]._asdict()} for name in times}
-        about = {"batch": options.batch, "size": list(options.size), "amp": options.amp}
-        write_json(options.json, {**setting(device), **about, "rows": rows})
+        in_yardsticks = ratio(seconds, times["yardstick"])
+        print(f"{name:<18}{1000 * statistics.median(seconds) / options.batch:>18.1f}{in_yardsticks!s:>26}")
+        rows[name] = {"seconds": seconds, "ratio": in_yardsticks._asdict()}
+    what = f"{options.batch} x 3 x {height} x {width}, 20 classes, engines with amp {options.amp}"
+    report(options, what, {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ the sort take turns. Before that, loss and gradient are compared with a plain fu
 """
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -24,38 +22,19 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import seconds
+from benchmarks.harness import loss_alone, option_parser, ratio, report, take_turns
 from dataset.command import run_command
 from dataset.descriptions import list_samples, load_description
-from dataset.geometry import affine_matrix, crop_box, warp_label
-from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser
+from dataset.geometry import fit_label_to_crop
 from dataset.people import draw_person
 from dataset.reading import read_sample
 from networks import CSENetOutput
 from tests.plain_losses import plain_parsing_loss
-from utils.cli import IMAGES_AT_ONCE, device_option, size_option
+from utils.cli import IMAGES_AT_ONCE
 from utils.losses import PARSING, WEIGHTS, CSENetLoss
 
 # How far the logits of the labels stand above the others, whose noise has deviation 1.
 SURENESS = {"initial": 0.0, "trained": 10.0, "saturated": 40.0}
-
-
-def parse_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--device",
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        type=device_option,
-        help="cuda where there is",
-    )
-    parser.add_argument("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the crops (473,473)")
-    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=2, help="label maps at once (2)")
-    parser.add_argument("--data-dir", help="take the label maps of this dataset's val split, not of drawn people")
-    parser.add_argument("--warmup", type=PERIOD_OR_NEVER, default=1, help="passes that do not count (1)")
-    parser.add_argument("--repeat", type=COUNT, default=5, help="passes that count (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    return parser.parse_args()
 
 
 def label_maps(options: argparse.Namespace) -> tuple[Tensor, int]:
@@ -72,10 +51,7 @@ def label_maps(options: argparse.Namespace) -> tuple[Tensor, int]:
         sys.exit(
             f"{options.data_dir} has {len(pictures)} labelled pictures in its val split, --batch is {options.batch}"
         )
-    labels = [
-        warp_label(label, affine_matrix(crop_box(label.shape[:2], options.size), options.size), options.size)
-        for _, label in pictures
-    ]
+    labels = [fit_label_to_crop(label, options.size) for _, label in pictures]
     return torch.from_numpy(np.stack(labels)), num_classes
 
 
@@ -142,60 +118,38 @@ def left_to_sort(logits: Tensor, labels: Tensor) -> float:
     return kept / probabilities.numel()
 
 
-def measure(
-    step: Callable[[], object], sort: Callable[[], object], options: argparse.Namespace
-) -> dict[str, list[float]]:
-    """Time the two in turn; return the seconds of each pass that counts."""
-    device = torch.device(options.device)
-    times: dict[str, list[float]] = {"loss": [], "sort": []}
-    for repetition in range(options.warmup + options.repeat):
-        for name, run in (("sort", sort), ("loss", step)):
-            taken = seconds(run, device)
-            if repetition >= options.warmup:
-                times[name].append(taken)
-    return times
-
-
 def main() -> None:
     """Check and time the loss at each kind of weights, and print what was measured on what."""
-    options = parse_options()
-    device = torch.device(options.device)
+    parser = option_parser(__doc__, warmup=1, repeat=5)
+    parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=2, help="label maps at once (2)")
+    parser.add_argument("--data-dir", help="take the label maps of this dataset's val split, not of drawn people")
+    options = parser.parse_args()
     torch.manual_seed(0)
     labels, num_classes = label_maps(options)
-    labels = labels.to(device)
+    labels = labels.to(options.device)
     criterion = CSENetLoss(num_classes)
-    unsorted = torch.rand(num_classes, labels.numel(), device=device)
+    unsorted = torch.rand(num_classes, labels.numel(), device=labels.device)
     rows = []
     print(f"{'weights':<12}{'left to sort':>14}{'loss, ms':>11}{'sort, ms':>11}{'in sorts':>10}{'spread':>18}")
     for name, sureness in SURENESS.items():
         out = outputs(labels, num_classes, sureness)
-        error = check(criterion, out, labels)
-        leaves = CSENetOutput(*(x.requires_grad_() for x in out))
-
-        def step(leaves: CSENetOutput = leaves) -> None:
-            torch.autograd.grad(criterion(leaves, labels)[0], list(leaves))
-
-        times = measure(step, lambda: unsorted.sort(dim=-1), options)
-        loss, sort = (statistics.median(times[key]) for key in ("loss", "sort"))
-        ratios = sorted(a / b for a, b in zip(times["loss"], times["sort"], strict=True))
-        row = {"weights": name, "left_to_sort": left_to_sort(out.final.detach(), labels), "float32_error": error}
-        row |= {"ratio": statistics.median(ratios), "ratio_min": ratios[0], "ratio_max": ratios[-1], "seconds": times}
-        rows.append(row)
-        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-        figures = f"{1000 * loss:>11.1f}{1000 * sort:>11.1f}{row['ratio']:>10.2f}{spread:>18}"
-        print(f"{name:<12}{row['left_to_sort']:>14.1%}{figures}", flush=True)
-    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, threads: {torch.get_num_threads()}"
+        error, left = check(criterion, out, labels), left_to_sort(out.final, labels)
+        runs = {"sort": lambda: unsorted.sort(dim=-1), "loss": loss_alone(criterion, out, labels)}
+        times = take_turns(runs, options)
+        loss, sort = (1000 * statistics.median(times[key]) for key in ("loss", "sort"))
+        median, least, most = ratio(times["loss"], times["sort"])
+        rows.append({"weights": name, "left_to_sort": left, "float32_error": error, "seconds": times})
+        rows[-1] |= {"ratio": median, "ratio_min": least, "ratio_max": most}
+        spread = f"{least:.2f} to {most:.2f}"
+        print(f"{name:<12}{left:>14.1%}{loss:>11.1f}{sort:>11.1f}{median:>10.2f}{spread:>18}", flush=True)
     height, width = options.size
     source = "labels of a dataset" if options.data_dir else "drawn people"
-    print(
-        f"{chip}; {options.batch} x {height} x {width}, {num_classes} classes, {source}; a sort is one of "
-        f"({num_classes}, {labels.numel()}) float32; {options.repeat} passes after {options.warmup}; "
-        f"torch {torch.__version__}, numpy {np.__version__}"
+    report(
+        options,
+        f"{options.batch} x {height} x {width}, {num_classes} classes, {source}; a sort is one of "
+        f"({num_classes}, {labels.numel()}) float32",
+        {"classes": num_classes, "labels": source, "rows": rows},
     )
-    if options.json:
-        about = {"device": chip, "batch": options.batch, "size": options.size, "classes": num_classes, "labels": source}
-        versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-        options.json.write_text(json.dumps({**about, "versions": versions, "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ noise for the worst case.
     python benchmarks/picture_sizes.py --device cuda --repeat 20
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable
@@ -23,13 +22,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, setting, setting_line, take_turns
+from benchmarks.harness import option_parser, report, take_turns
 from dataset.command import run_command
 from dataset.descriptions import BUILT_IN
 from dataset.geometry import fit_label_to_crop
-from dataset.options import OptionParser
 from dataset.people import draw_person
-from dataset.writing import write_json
 from networks import CSENet
 from utils.inference.borders import picture_alpha
 from utils.inference.canvas import Canvas
@@ -66,9 +63,7 @@ def runs_for(logits: Tensor, size: tuple[int, int]) -> dict[str, Callable[[], ob
 
 def main() -> None:
     """Time the network and what comes after it, and print both."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=1, repeat=5)
-    options = parser.parse_args()
+    options = option_parser(__doc__, warmup=1, repeat=5).parse_args()
     device = torch.device(options.device)
     if device.type == "cpu":
         torch.set_num_threads(1)
@@ -80,10 +75,7 @@ def main() -> None:
     for name, size in SIZES.items():
         runs |= {f"{name} {kind}": run for kind, run in runs_for(person, size).items()}
     runs["12 noise"] = runs_for(noise, SIZES["12"])["smooth"]
-    times = {
-        name: statistics.median(values)
-        for name, values in take_turns(runs, device, warmup=options.warmup, repeat=options.repeat).items()
-    }
+    times = {name: statistics.median(values) for name, values in take_turns(runs, options).items()}
     whole = times["network"]
     print(f"The network, with mirror: {whole:.3f} s; what comes after it, in seconds and in percent of that:")
     print(f"{'megapixels':<12}{'smooth borders':>20}{'published borders':>20}{'soft alpha':>20}")
@@ -92,9 +84,7 @@ def main() -> None:
         print(f"{name:<12}" + "".join(f"{f'{cell:.3f} ({100 * cell / whole:.1f} %)':>20}" for cell in cells))
     print(f"Smooth borders of noise, 12 megapixels: {times['12 noise']:.3f} ({100 * times['12 noise'] / whole:.1f} %)")
     height, width = options.size
-    print(f"crop {height} x {width}, 20 classes; {options.repeat} after {options.warmup}; {setting_line(device)}")
-    if options.json:
-        write_json(options.json, {**setting(device), "seconds": times})
+    report(options, f"crop {height} x {width}, 20 classes", {"seconds": times})
 
 
 if __name__ == "__main__":

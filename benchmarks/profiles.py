@@ -20,11 +20,9 @@ from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, autocast, setting, setting_line, step_of
+from benchmarks.harness import option_parser, random_batch, report, training_step
 from benchmarks.inference_speed import recorded_network
 from dataset.command import run_command
-from dataset.options import OptionParser
-from dataset.writing import write_json
 from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE
 from utils.inference.crop_parser import fused_logits
@@ -47,17 +45,6 @@ KINDS = {
 TOLERANCES = {"off": 1e-3, "bf16": 3e-2}
 
 
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=1, repeat=1)
-    add = parser.add_argument
-    add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
-    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
-    add("--amp", choices=("off", "bf16"), default="off", help="autocast of the network (off: float32)")
-    return parser.parse_args()
-
-
 def kind_of(operation: str) -> str:
     """Return the first kind that an operation's name belongs to."""
     return next((kind for kind, parts in KINDS.items() if any(part in operation for part in parts)), "other")
@@ -76,22 +63,11 @@ def shares(run: Callable[[], object], device: torch.device) -> dict[str, float]:
     return {kind: 100 * time / times.total() for kind, time in times.most_common()}
 
 
-def training_step(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
+def training(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
     """Return a function that does a training step and returns its loss."""
-    layout = fastest_layout(device)
-    network = CSENet(20, options.size, depth=options.depth).train().to(device).to(memory_format=layout)
-    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
-    labels = torch.randint(20, (options.batch, *options.size), dtype=torch.uint8, device=device)
-    criterion = CSENetLoss(20)
-
-    def loss() -> Tensor:
-        torch.manual_seed(0)  # for dropout
-        with autocast(device, options.amp):
-            out = network(images)
-        value: Tensor = criterion(out, labels)[0]
-        return value
-
-    return step_of(network, loss)
+    network = CSENet(20, options.size, depth=options.depth).to(device).to(memory_format=fastest_layout(device))
+    images, labels = random_batch(options.batch, options.size, device)
+    return training_step(network, images, labels, CSENetLoss(20), options.amp)
 
 
 def evaluation(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
@@ -112,12 +88,17 @@ def evaluation(options: argparse.Namespace, device: torch.device) -> Callable[[]
 
 def main() -> None:
     """Profile both and print the shares."""
-    options = read_options()
+    parser = option_parser(__doc__, warmup=1, repeat=1)
+    add = parser.add_argument
+    add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
+    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
+    add("--amp", choices=("off", "bf16"), default="off", help="autocast of the network (off: float32)")
+    options = parser.parse_args()
     device = torch.device(options.device)
     if device.type == "cpu":
         torch.set_num_threads(1)  # the profiler sees this thread alone
     found = {}
-    for name, make in {"training step": training_step, "evaluation": evaluation}.items():
+    for name, make in {"training step": training, "evaluation": evaluation}.items():
         run = make(options, device)
         results = [run()]
         found[name] = shares(lambda run=run, results=results: results.append(run()), device)  # type: ignore[misc]
@@ -125,11 +106,8 @@ def main() -> None:
         torch.testing.assert_close(*results, rtol=tolerance, atol=tolerance * results[0].abs().max().item())
         print(f"{name}: " + ", ".join(f"{kind} {share:.1f} %" for kind, share in found[name].items()), flush=True)
     height, width = options.size
-    about = f"{height} x {width}, a step of {options.batch}, depth {options.depth}, amp {options.amp}"
-    print(f"{about}; {setting_line(device)}")
-    if options.json:
-        asked = {name: getattr(options, name) for name in ("size", "batch", "amp")}
-        write_json(options.json, {"shares": found} | asked | setting(device))
+    what = f"{height} x {width}, a step of {options.batch}, depth {options.depth}, amp {options.amp}"
+    report(options, what, {"shares": found})
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ the class maps are compared with those of the plain network, picture by picture.
     python benchmarks/single_picture.py --engine openvino --pictures 1 --json picture.json
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import add_options, ratio, setting, setting_line, take_turns, yardstick
+from benchmarks.harness import option_parser, ratio, report, take_turns, yardstick
 from benchmarks.inference_speed import build, recorded_network
 from dataset.command import run_command
 from dataset.descriptions import BUILT_IN
-from dataset.options import OptionParser
 from dataset.people import draw_person
-from dataset.writing import write_json
 from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.inference import HumanParser
@@ -47,57 +45,49 @@ class PlainEngine:
         return logits
 
 
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=1, repeat=3)
+def main() -> None:
+    """Check and time, and print what was measured on what."""
+    parser = option_parser(__doc__, warmup=1, repeat=3)
     parser.add_argument("--pictures", type=IMAGES_AT_ONCE, nargs="+", default=[1, 8], help="how many at once (1 8)")
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="of the engine (off: float32)")
     parser.add_argument("--engine", choices=("torch", "openvino"), default="torch", help="what computes (torch)")
     parser.add_argument("--deterministic", action="store_true", help="each crop on one core")
-    return parse_options(parser)
-
-
-def main() -> None:
-    """Check and time, and print what was measured on what."""
-    options = read_options()
+    options = parse_options(parser)
     device = torch.device(options.device)
     network = recorded_network(options.size)
     description = BUILT_IN["lip"]
     engine = build(options.engine, network, device, options.amp)
-    parser = HumanParser(engine, description, options.size, deterministic=options.deterministic)
+    engines = HumanParser(engine, description, options.size, deterministic=options.deterministic)
     plain = HumanParser(PlainEngine(network.to(device), device), description, options.size)
     pictures = [np.ascontiguousarray(draw_person(i, PICTURE)[0][..., ::-1]) for i in range(max(options.pictures))]
-    ours, theirs = parser.predict(pictures[:2]), plain.predict(pictures[:2])
+    ours, theirs = engines.predict(pictures[:2]), plain.predict(pictures[:2])
     agreement = float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)]))
     print(f"classes agree with the plain network's on {agreement:.3%} of the pixels", flush=True)
     assert options.amp != "off" or agreement >= MIN_AGREEMENT, "the engine computes something else"
 
     deeplab, image = yardstick().eval().to(device), torch.randn(1, 3, *options.size, device=device)
 
+    @torch.inference_mode()
     def two_forwards() -> None:
-        with torch.inference_mode():
-            deeplab(image)
-            deeplab(image)
+        deeplab(image)
+        deeplab(image)
 
     runs: dict[str, Callable[[], object]] = {"two yardsticks": two_forwards}
     for count in options.pictures:
-        runs[f"predict, {count} at once"] = lambda count=count: parser.predict(pictures[:count])  # type: ignore[misc]
-    times = take_turns(runs, device, warmup=options.warmup, repeat=options.repeat)
+        runs[f"predict, {count} at once"] = partial(engines.predict, pictures[:count])
+    times = take_turns(runs, options)
     rows = {}
     print(f"{'what':<22}{'s a picture, median':>20}{'in two yardsticks':>26}")
     for (name, seconds), count in zip(times.items(), [1, *options.pictures], strict=True):
         in_yardsticks = ratio(seconds, times["two yardsticks"], 1 / count)
         print(f"{name:<22}{statistics.median(seconds) / count:>20.2f}{in_yardsticks!s:>26}")
         rows[name] = {"seconds": seconds, "pictures": count, "ratio": in_yardsticks._asdict()}
-    print(
+    report(
+        options,
         f"engine {options.engine}, amp {options.amp}, {'deterministic, ' if options.deterministic else ''}"
-        f"crops of {options.size[0]} x {options.size[1]} with mirror, pictures of {PICTURE[0]} x {PICTURE[1]}; "
-        f"{options.repeat} runs after {options.warmup}; {setting_line(device)}"
+        f"crops of {options.size[0]} x {options.size[1]} with mirror, pictures of {PICTURE[0]} x {PICTURE[1]}",
+        {"rows": rows},
     )
-    if options.json:
-        about = {name: getattr(options, name) for name in ("size", "amp", "engine", "deterministic")}
-        write_json(options.json, {**setting(device), **about, "rows": rows})
 
 
 if __name__ == "__main__":

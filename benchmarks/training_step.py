@@ -15,10 +15,10 @@ included, over two steps.
 import argparse
 import multiprocessing
 import resource
+import statistics
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -28,43 +28,19 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import (
-    CLASSES,
-    add_options,
-    autocast,
-    ratio,
-    setting,
-    setting_line,
-    step_of,
-    take_turns,
-    yardstick,
-)
+from benchmarks import harness
+from benchmarks.harness import CLASSES, option_parser, ratio, report, take_turns, yardstick
 from dataset.command import run_command
-from dataset.options import OptionParser
 from dataset.people import draw_person
-from dataset.writing import write_json
 from networks import CSENet
 from tests.golden.recorded import label_maps, load, published_weights, random_images
 from utils.checkpoint import load_weights
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.losses import CSENetLoss
-from utils.training.memory import lean_forward
 from utils.training.state import fastest_layout
 
 GB = 1e9
 NETWORKS = ("CSENet", "yardstick")
-
-
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, warmup=1, repeat=3)
-    add = parser.add_argument
-    add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
-    add("--classes", type=CLASSES, default=20, help="number of classes (20)")
-    add("--amp", choices=("off", "bf16"), default="off", help="autocast of CSENet's step (off: float32)")
-    add("--measure", choices=("time", "memory", "both"), default="both", help="what to measure (both)")
-    return parse_options(parser)
 
 
 def check_step(device: torch.device) -> None:
@@ -91,35 +67,28 @@ def training_step(name: str, options: argparse.Namespace) -> Callable[[], Tensor
     """Return a function that does one training step of CSENet or the yardstick."""
     device, ours = torch.device(options.device), name == "CSENet"
     layout = fastest_layout(device) if ours else torch.contiguous_format
-    amp = options.amp if ours else "off"
-    drawn = [torch.from_numpy(draw_person(index)[1].astype(np.uint8)) for index in range(options.batch)]
-    labels = torch.stack([F.interpolate(label[None, None], options.size)[0, 0] for label in drawn]).to(device)
-    labels = torch.where(labels == 255, labels, labels % options.classes)
-    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
     network = CSENet(options.classes, options.size) if ours else yardstick(options.classes)
     network.train().to(device).to(memory_format=layout)
-    criterion = CSENetLoss(options.classes)
-    lean = ours and device.type == "cpu"
+    images = torch.randn(options.batch, 3, *options.size, device=device).to(memory_format=layout)
+    drawn = [draw_person(index, options.size)[1] % options.classes for index in range(options.batch)]
+    labels = torch.from_numpy(np.stack(drawn)).to(device)
+    criterion = CSENetLoss(options.classes) if ours else cross_entropies
+    return harness.training_step(network, images, labels, criterion, options.amp if ours else "off")
 
-    def loss() -> Tensor:
-        with autocast(device, amp), lean_forward(network) if lean else nullcontext():
-            out = network(images)
-        if ours:
-            return criterion(out, labels)[0]
-        parts = [F.cross_entropy(out[key].float(), labels.long(), ignore_index=255) for key in ("out", "aux")]
-        return parts[0] + 0.5 * parts[1]
 
-    return step_of(network, loss)
+def cross_entropies(out: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, None]:
+    """Return the loss of the yardstick's two outputs, as torchvision trains it."""
+    of_output, of_auxiliary = (F.cross_entropy(out[key], labels.long(), ignore_index=255) for key in ("out", "aux"))
+    return of_output + 0.5 * of_auxiliary, None
 
 
 def peak_memory(name: str, options: argparse.Namespace) -> float:
     """Return the bytes that two steps need at their peak; to be called in a process of its own."""
-    device = torch.device(options.device)
     step = training_step(name, options)
     for _ in range(2):
         step()
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
+    if torch.device(options.device).type == "cuda":
+        return float(torch.cuda.max_memory_allocated(options.device))
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -131,11 +100,15 @@ def in_own_process(name: str, options: argparse.Namespace) -> float:
 
 def main() -> None:
     """Check, time both networks in turn, and print what was measured on what."""
-    options = read_options()
+    parser = option_parser(__doc__, warmup=1, repeat=3)
+    add = parser.add_argument
+    add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")
+    add("--classes", type=CLASSES, default=20, help="number of classes (20)")
+    add("--amp", choices=("off", "bf16"), default="off", help="autocast of CSENet's step (off: float32)")
+    add("--measure", choices=("time", "memory", "both"), default="both", help="what to measure (both)")
+    options = parse_options(parser)
     device = torch.device(options.device)
-    about = setting(device)
-    height, width = options.size
-    found: dict[str, object] = {"batch": options.batch, "size": options.size, "amp": options.amp} | about
+    found: dict[str, object] = {}
     if options.measure in ("both", "memory"):
         found["peak_bytes"] = memory = {name: in_own_process(name, options) for name in NETWORKS}
         print(f"{'network':<12}{'memory, GB':>12}")
@@ -143,23 +116,19 @@ def main() -> None:
             print(f"{name:<12}{needed / GB:>12.2f}", flush=True)
     if options.measure in ("both", "time"):
         check_step(device)
-        steps = {name: training_step(name, options) for name in NETWORKS}
-        times = take_turns(steps, device, warmup=options.warmup, repeat=options.repeat)
+        times = take_turns({name: training_step(name, options) for name in NETWORKS}, options)
         print(f"{'network':<12}{'s/step':>10}{'fastest':>10}{'slowest':>10}{'images/s':>10}")
         for name, seconds in times.items():
-            median = float(np.median(seconds))
+            median = statistics.median(seconds)
             figures = f"{median:>10.2f}{min(seconds):>10.2f}{max(seconds):>10.2f}{options.batch / median:>10.2f}"
             print(f"{name:<12}{figures}", flush=True)
         of_yardstick = ratio(times["CSENet"], times["yardstick"])
         print(f"A step of CSENet takes {of_yardstick} times as long as one of the yardstick")
         found |= {"seconds": times, "ratio": of_yardstick._asdict()}
-    print(
-        f"{options.batch} x 3 x {height} x {width}, {options.classes} classes, amp {options.amp}, layout "
-        f"{str(fastest_layout(device)).removeprefix('torch.')}; {options.repeat} steps after {options.warmup}; "
-        f"{setting_line(device)}"
-    )
-    if options.json:
-        write_json(options.json, found)
+    height, width = options.size
+    layout = str(fastest_layout(device)).removeprefix("torch.")
+    what = f"{options.batch} x 3 x {height} x {width}, {options.classes} classes, amp {options.amp}, layout {layout}"
+    report(options, what, found)
 
 
 if __name__ == "__main__":
