@@ -14,26 +14,30 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from PIL import Image, ImageDraw
 from torch.nn.parallel import DistributedDataParallel
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import option_parser, random_batch, report, take_turns, training_step
-from benchmarks.plots import Curve, plot
 from dataset.command import run_command
 from networks import CSENet
 from utils.losses import CSENetLoss
-from utils.pictures.figures import save_picture
+from utils.pictures.figures import Picture, font, save_picture
 from utils.training.state import fastest_layout
 
 CLASSES = 20
+COLOURS = ((31, 119, 180), (214, 39, 40))
+WIDTH, HEIGHT = 420, 320
+LEFT, RIGHT, TOP, BOTTOM = 62, 20, 34, 46
+TICKS = 4
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -103,6 +107,32 @@ def of_processes(options: argparse.Namespace) -> list[float]:
     return medians
 
 
+def plot(x: Sequence[float], curves: Mapping[str, Sequence[float]], across: str) -> Picture:
+    """Draw curves of seconds over x, both from zero; `across` says what x is. Returns RGB (H, W, 3)."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw, text = ImageDraw.Draw(image), font(13)
+    most_x, most_y = max(x) * 1.05, max(map(max, curves.values())) * 1.1
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return LEFT + x / most_x * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / most_y * (HEIGHT - TOP - BOTTOM)
+
+    for value in np.linspace(0, most_y, TICKS + 1):
+        draw.line([place(0, value), place(most_x, value)], fill=(225, 225, 225))
+        draw.text((LEFT - 6, place(0, value)[1]), f"{value:.3g}", fill="black", font=text, anchor="rm")
+    for value in x:
+        draw.text((place(value, 0)[0], HEIGHT - BOTTOM + 4), f"{value:g}", fill="black", font=text, anchor="ma")
+    draw.line([place(0, most_y), place(0, 0), place(most_x, 0)], fill="black", width=1)
+    draw.text((WIDTH / 2, HEIGHT - 6), across, fill="black", font=text, anchor="ms")
+    draw.text((6, 6), "seconds", fill="black", font=text)
+    for index, ((name, y), colour) in enumerate(zip(curves.items(), COLOURS, strict=False)):
+        points = [place(*point) for point in zip(x, y, strict=True)]
+        draw.line(points, fill=colour, width=2)
+        for point in points:
+            draw.ellipse([point[0] - 3, point[1] - 3, point[0] + 3, point[1] + 3], fill=colour)
+        draw.text((LEFT + 10, TOP + 16 * index), name, fill=colour, font=text)
+    return np.asarray(image)
+
+
 def main() -> None:
     """Time all rows, print them, and draw them where wanted."""
     parser = option_parser(__doc__, warmup=1, repeat=2)
@@ -130,10 +160,7 @@ def main() -> None:
     what = f"seconds; side {options.size}, depth {options.depth}; crops of 2, processes of 1 image"
     report(options, what, {"axes": axes, "seconds": found})
     if options.figure:
-        panels = [
-            plot([Curve(name, axes[axis], seconds) for name, seconds in rows.items()], across=axis, up="seconds")
-            for axis, rows in found.items()
-        ]
+        panels = [plot(axes[axis], rows, axis) for axis, rows in found.items()]
         save_picture(np.concatenate(panels, axis=1), options.figure)
 
 
