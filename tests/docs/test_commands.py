@@ -41,7 +41,6 @@ OTHER_MODULES = ("mypy", "pip", "pytest", "ruff", "venv")
 ELSEWHERE = (
     "benchmarks/",
     "tests/stress/",
-    "docs.draw_network",
     "./run_tests.sh",
     ".ci/run",
     "tests.support.app_screenshot",
