@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first = _first(error.failures)
         if first.exitcode < 0:
             say(f"{NAME}: {_end_of(first)}")
-        return _shell_status(first)
+        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
     except SignalException as event:
         return 128 + int(event.sigval)
     except KeyboardInterrupt:
@@ -88,10 +88,6 @@ def _end_of(failure: ProcessFailure) -> str:
     name = signal.Signals(-failure.exitcode).name
     advice = ", as Linux does where the memory is full" if name == "SIGKILL" else ""
     return f"process {failure.local_rank} was ended by {name}{advice}"
-
-
-def _shell_status(failure: ProcessFailure) -> int:
-    return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ pip brings are imported. Exit status 1 where even that is not there.
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,21 +29,21 @@ tomllib = _first_module("tomllib", "tomli", "pip._vendor.tomli")
 ROOT = Path(__file__).parents[2]
 
 _OPENCV = (
-    "opencv-python-headless",
-    "opencv-python",
-    "opencv-contrib-python-headless",
-    "opencv-contrib-python",
     "opencv",
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
 )
 """Distributions of the same package cv2; where libGL exists, either will do."""
 
 
-def read_project(folder: Path = ROOT) -> dict[str, Any]:
-    """Return the table [project] of a folder's pyproject.toml."""
-    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def read_project() -> dict[str, Any]:
+    """Return the table [project] of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def requirements(project: dict[str, Any], extras: Iterable[str] = ()) -> list[str]:
+def requirements(project: dict[str, Any], extras: Iterable[str]) -> list[str]:
     """Return what a project needs, with its extras ("all" stands for every one). Raises KeyError for an unknown one."""
     known = project["optional-dependencies"]
     wanted = known if "all" in extras else {name: known[name] for name in extras}
@@ -65,28 +66,23 @@ def missing(lines: Iterable[str]) -> list[str]:
 def _satisfied(requirement: Any) -> bool:
     if requirement.marker is not None and not requirement.marker.evaluate():
         return True
-    names = _OPENCV if requirement.name in _OPENCV else (requirement.name,)
-    return any(requirement.specifier.contains(found, prereleases=True) for name in names if (found := _installed(name)))
+    for name in _OPENCV if requirement.name in _OPENCV else (requirement.name,):
+        with suppress(PackageNotFoundError):
+            if requirement.specifier.contains(version(name), prereleases=True):
+                return True
+    return False
 
 
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what is missing; return the exit status."""
+def main() -> None:
+    """Print what is missing."""
     parser = argparse.ArgumentParser(description="Print what pyproject.toml asks for and this Python lacks.")
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="beside the dependencies; 'all' for every extra")
     parser.add_argument("--oldest", action="store_true", help="ask for the oldest supported releases instead")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     lines = requirements(read_project(), options.extras)
     for line in missing(map(oldest, lines) if options.oldest else lines):
         print(line)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
