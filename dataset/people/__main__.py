@@ -15,16 +15,15 @@ from dataset.options import SEED, WORKERS, OptionParser
 from dataset.people.folder import PEOPLE, check_sheet, make_dataset, people_size, write_sheet
 
 
-def parse_arguments() -> argparse.Namespace:
+def main() -> int:
+    """Run the command line; return the exit status."""
     parser = OptionParser(
         prog="python -m dataset.people", description="Draw a small LIP-like set of people, or a sheet to look at."
     )
     parser.add_argument("--output", metavar="DIR", help="folder for the set, in the LIP layout")
     parser.add_argument("--train", type=PEOPLE, default=1000, metavar="N", help="training pictures (%(default)s)")
     parser.add_argument("--val", type=PEOPLE, default=200, metavar="N", help="validation pictures (%(default)s)")
-    parser.add_argument(
-        "--size", type=people_size, default=(192, 128), metavar="H,W", help="height and width (192,128)"
-    )
+    parser.add_argument("--size", type=people_size, default=(192, 128), metavar="H,W", help="of a picture (192,128)")
     parser.add_argument("--seed", type=SEED, default=0, metavar="S", help="another seed, other people (%(default)s)")
     parser.add_argument("--workers", type=WORKERS, metavar="N", help="processes that draw (default: one a core)")
     parser.add_argument("--force", action="store_true", help="replace another set of drawn people in the folder")
@@ -32,12 +31,6 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if not options.output and not options.sheet:
         parser.error("nothing to do: give --output DIR, --sheet FILE or both")
-    return options
-
-
-def main() -> int:
-    """Run the command line; return the exit status."""
-    options = parse_arguments()
     return run_command("dataset.people", lambda: run(options))
 
 

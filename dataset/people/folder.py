@@ -86,10 +86,8 @@ def check_sheet(path: Path) -> None:
     check_writable(path)
 
 
-def write_sheet(path: str | Path, size: tuple[int, int], seed: int) -> None:
-    """Write one picture of 24 people, each with its coloured label map beside it; raises as `check_sheet`."""
-    path, size, seed = Path(path), checked("size", people_size, size), checked("seed", SEED, seed)
-    check_sheet(path)
+def write_sheet(path: Path, size: tuple[int, int], seed: int) -> None:
+    """Write one picture of 24 people, each with its coloured label map beside it. Raises OSError."""
     colours = LIP.palette[:, ::-1]
     people = (draw_person(24 * seed + index, size) for index in range(24))
     parts = [np.hstack([image, colours[label]]) for image, label in people]
