@@ -145,26 +145,19 @@ run_evaluation() {
     local script=$1 checkpoint=${CHECKPOINT:-$here/snapshots/LIP_epoch_Best.pth} data=${DATA_DIR:-$here/data/LIP}
     shift
     check_settings
-    if [[ ! -d $data ]]; then
-        echo "There is no dataset in $data; set DATA_DIR to the dataset's folder (./run.sh tells how to get one)." >&2
-        exit 2
-    fi
-    if [[ ! -f $checkpoint ]]; then
-        echo "There are no weights in $checkpoint; train them with ./run.sh, download the published ones (README.md says where), or set CHECKPOINT to a file." >&2
-        exit 2
-    fi
+    [[ -d $data ]] ||
+        refuse "There is no dataset in $data; set DATA_DIR to the dataset's folder (./run.sh tells how to get one)."
+    [[ -f $checkpoint ]] ||
+        refuse "There are no weights in $checkpoint; train them with ./run.sh, download the published ones (README.md says where), or set CHECKPOINT to a file."
     prepare_environment
     launch "$script" --data-dir "$data" --checkpoint "$checkpoint" "$@"
 }
 
+# usage_if_asked SCRIPT ARGUMENTS...
 # Prints the comment at the top of a script, for -h and --help.
 usage_if_asked() {
-    local script=$1 argument
-    shift
-    for argument in "$@"; do
-        if [[ $argument == -h || $argument == --help ]]; then
-            awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$script"
-            exit 0
-        fi
-    done
+    if [[ " ${*:2} " == *" -h "* || " ${*:2} " == *" --help "* ]]; then
+        awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$1"
+        exit 0
+    fi
 }
