@@ -12,6 +12,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -43,8 +44,6 @@ CLASSES = 20
 SIDE_OF_PRODUCT = 8192
 NO_GPU = 3
 """The exit status where there is no GPU."""
-
-
 Row = tuple[str, str, str]
 """A line of the table: what, its figure, and the goal."""
 
@@ -82,7 +81,12 @@ def multi_scale(options: argparse.Namespace, amp: str) -> Callable[[], None]:
 
 def in_precisions(low: Callable[[], object], full: Callable[[], object]) -> dict[str, Callable[[], object]]:
     """Return what is to be compared: a run in bf16, and one in float32, which is exact or with TF32 in convolutions."""
-    return {"bf16": low, "float32": with_tf32(full, False), "float32 with TF32": with_tf32(full, True)}
+
+    def float32(allow_tf32: bool) -> None:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=allow_tf32):
+            full()
+
+    return {"bf16": low, "float32": partial(float32, False), "float32 with TF32": partial(float32, True)}
 
 
 def compared(times: dict[str, list[float]], goal: str) -> list[Row]:
@@ -91,16 +95,6 @@ def compared(times: dict[str, list[float]], goal: str) -> list[Row]:
         (f"the same against eager {name}", f"{ratio(times[name], times['bf16'])} times as fast", wanted)
         for name, wanted in (("float32", goal), ("float32 with TF32", ""))
     ]
-
-
-def with_tf32(run: Callable[[], object], allowed: bool) -> Callable[[], None]:
-    """Return a function that runs with or without TF32 in convolutions."""
-
-    def switched() -> None:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=allowed):
-            run()
-
-    return switched
 
 
 def step_flops(options: argparse.Namespace) -> int:

@@ -39,20 +39,15 @@ SURENESS = {"initial": 0.0, "trained": 10.0, "saturated": 40.0}
 
 def label_maps(options: argparse.Namespace) -> tuple[Tensor, int]:
     """Return label maps (N, H, W) uint8, whole pictures warped to the crop as in evaluation, and K."""
-    if options.data_dir:
+    if not options.data_dir:
+        labels, num_classes = [draw_person(index)[1] for index in range(options.batch)], 20
+    else:
         description = load_description(options.data_dir)
         samples = list_samples(options.data_dir, description, "val")[: options.batch]
-        pictures = [read_sample(sample, description) for sample in samples]
-        num_classes = description.num_classes
-    else:
-        pictures = [draw_person(index) for index in range(options.batch)]
-        num_classes = 20
-    if len(pictures) < options.batch:
-        sys.exit(
-            f"{options.data_dir} has {len(pictures)} labelled pictures in its val split, --batch is {options.batch}"
-        )
-    labels = [fit_label_to_crop(label, options.size) for _, label in pictures]
-    return torch.from_numpy(np.stack(labels)), num_classes
+        if len(samples) < options.batch:
+            raise ValueError(f"{options.data_dir} has {len(samples)} pictures in its val split, fewer than --batch")
+        labels, num_classes = [read_sample(sample, description)[1] for sample in samples], description.num_classes
+    return torch.from_numpy(np.stack([fit_label_to_crop(label, options.size) for label in labels])), num_classes
 
 
 def outputs(labels: Tensor, num_classes: int, sureness: float) -> CSENetOutput:
