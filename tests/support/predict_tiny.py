@@ -6,32 +6,32 @@ BATCH_SECONDS in the environment slows the network down, so that a test can inte
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import predict
 from tests.support.tiny_parser import tiny_parser
-from utils.inference import HumanParser
+from utils.inference import HumanParser, human_parser
 from utils.inference.crop_parser import CropParser
 
+R = TypeVar("R")
 
-def slow_parser(*_: Any, **__: Any) -> HumanParser:
-    """Stand in for `HumanParser.from_checkpoint`."""
-    classes = CropParser.classes
 
-    def slow_classes(engine: CropParser, images: torch.Tensor) -> torch.Tensor:
+class SlowCropParser(CropParser):
+    """Takes some seconds more for each batch."""
+
+    def each(self, images: Tensor, finish: Callable[[int, Tensor], R]) -> list[R]:
         time.sleep(float(os.environ.get("BATCH_SECONDS", 0)))
-        return classes(engine, images)
-
-    CropParser.classes = slow_classes  # type: ignore[method-assign,assignment]
-    return tiny_parser()
+        return super().each(images, finish)
 
 
-HumanParser.from_checkpoint = slow_parser  # type: ignore[method-assign]
+human_parser.CropParser = SlowCropParser  # type: ignore[misc]
+HumanParser.from_checkpoint = lambda *_, **__: tiny_parser()  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     sys.exit(predict.main())

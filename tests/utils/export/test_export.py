@@ -4,6 +4,7 @@ Most tests export a tiny network; the real layers go through once, behind a back
 """
 
 import json
+import math
 import os
 import sys
 from dataclasses import replace
@@ -27,7 +28,7 @@ from utils.checkpoint import CheckpointError
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 from utils.export.export import METADATA_FILE, WEIGHTS_ALONE, ExportError, export
-from utils.export.verify import VerificationError, check_sizes, compare_batch
+from utils.export.verify import Comparison, VerificationError, check, check_sizes, compare_batch
 from utils.inference import HumanParser
 from utils.inference.crop_parser import CropParser
 from utils.inference.engines import OnnxEngine, TorchEngine, open_session, run_session
@@ -221,6 +222,13 @@ def test_a_file_that_differs_is_not_written(
     with pytest.raises(VerificationError, match=message):
         export(tiny, metadata(tiny), output, "onnx")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("tiny.onnx", "an earlier export")]
+
+
+@pytest.mark.parametrize("differences", [(0.0, math.nan), (math.nan, 0.0), (0.0, 2e-3)])
+def test_one_wrong_batch_is_enough_also_where_it_is_not_a_number(differences: tuple[float, float]) -> None:
+    comparisons = [Comparison("any", (1, 3, 65, 65), difference, 65 * 65, 65 * 65) for difference in differences]
+    with pytest.raises(VerificationError, match=r"^'x\.onnx' was not written: its logits differ .* \(any, 1 x 3 x"):
+        check(comparisons, "x.onnx")
 
 
 def test_classes_that_differ_are_refused(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 """What strangers who speak HTTP to the web page can take of the computer that serves it: a bounded share."""
 
+import contextlib
+import http.client
 import json
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,6 +178,17 @@ def test_addresses_that_the_page_has_no_use_for_are_refused(visitor: Visitor, pa
 def test_long_calls_and_bodies_of_no_stated_length_are_refused(visitor: Visitor) -> None:
     assert visitor.post("/gradio_api/queue/join", {"data": ["x" * 300_000]}).status == 413
     assert visitor.send("/gradio_api/component_server", b"{}").status == 403
+    assert status_of_unstated_length(visitor, "/gradio_api/queue/join") == 411
+
+
+def status_of_unstated_length(visitor: Visitor, path: str) -> int:
+    """Announce a body in chunks, and return the answer, which comes without waiting for them."""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(visitor.address).netloc, timeout=20)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", path)
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
+        return connection.getresponse().status
 
 
 # Bytes
