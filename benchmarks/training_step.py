@@ -35,6 +35,7 @@ from dataset.people import draw_person
 from networks import CSENet
 from tests.golden.recorded import label_maps, load, published_weights, random_images
 from utils.checkpoint import load_weights
+from utils.checkpoint.snapshots import blank_network
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.losses import CSENetLoss
 from utils.training.state import fastest_layout
@@ -46,7 +47,7 @@ NETWORKS = ("CSENet", "yardstick")
 def check_step(device: torch.device) -> None:
     """Raise AssertionError where loss or gradient of a float32 step differ from those of the published code."""
     recorded = load("train_97")
-    network = load_weights(CSENet(20, (97, 97)), published_weights()).train()
+    network = load_weights(blank_network(20, (97, 97), depth=101), published_weights()).train()
     for module in network.modules():
         if isinstance(module, nn.Dropout2d):
             module.p = 0.0

@@ -100,10 +100,11 @@ def test_pictures_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None
 
 
 def test_steps_are_compared_with_the_published_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    training_step.check_step(torch.device("cpu"))
+    """The gradients are taken for wrong by as much as what they are compared with is changed, so both are right."""
     recorded = dict(training_step.load("train_97"))
-    monkeypatch.setattr(training_step, "load", lambda _: recorded | {"loss": recorded["loss"] * 1.001})
-    with pytest.raises(AssertionError, match="Mismatched elements"):
+    recorded["grad_norms"] = 1.01 * recorded["grad_norms"]
+    monkeypatch.setattr(training_step, "load", lambda _: recorded)
+    with pytest.raises(AssertionError, match=r"Max relative difference.*: 0\.009"):
         training_step.check_step(torch.device("cpu"))
 
 

@@ -5,11 +5,11 @@ import copy
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from networks import CSENet
 from networks.resnet import BLOCKS
-from utils.checkpoint.snapshots import blank_network
 
 SHORT = 14
 """The depth of a backbone for tests, counted as those of ResNets are: four blocks of three layers, and two."""
@@ -19,8 +19,10 @@ Build = Callable[[tuple[int, int]], CSENet]
 
 
 def empty_network(num_classes: int = 20, input_size: tuple[int, int] = (97, 97), *, depth: int = 101) -> CSENet:
-    """Build a network in eval mode that is to be filled."""
-    return blank_network(num_classes, input_size, depth=depth).eval()
+    """Build a network in eval mode whose tensors hold anything: it is to be filled."""
+    with torch.device("meta"):
+        model = CSENet(num_classes, input_size, depth=depth)
+    return model.to_empty(device="cpu").eval()
 
 
 def trainable_copy(model: CSENet) -> CSENet:

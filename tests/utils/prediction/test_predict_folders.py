@@ -49,7 +49,7 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> None:
     scandir = os.scandir
 
     def refuse(path: Any = ".") -> Iterator[os.DirEntry[str]]:
-        if os.path.basename(os.fspath(path).rstrip("/")) == "locked":
+        if not isinstance(path, int) and os.path.basename(os.fspath(path).rstrip("/")) == "locked":
             raise PermissionError(13, "Permission denied", os.fspath(path))
         return scandir(path)
 
