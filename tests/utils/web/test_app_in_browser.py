@@ -39,9 +39,9 @@ def checkpoint(short_network: CSENet, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def address(_installed: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    limits = ["--max-upload-mb", "0.5", "--max-picture-side", "500"]
-    script = ("tests/support/short.py", "app.py")
-    with served(checkpoint, tmp_path_factory.mktemp("served"), ["--device", "cpu", *limits], script) as result:
+    options = ["--device", "cpu", "--people", "auto", "--max-upload-mb", "0.5", "--max-picture-side", "500"]
+    script = ("tests/support/short.py", "tests/support/crowd.py")
+    with served(checkpoint, tmp_path_factory.mktemp("served"), options, script) as result:
         yield result
 
 
@@ -181,37 +181,32 @@ def test_unusable_files_get_a_friendly_message(
 
 
 def test_people_are_found_where_asked_and_switched_on_and_off(
-    browser: Any, checkpoint: Path, parser: HumanParser, tmp_path: Path
+    visit: Visit, parser: HumanParser, tmp_path: Path
 ) -> None:
     (tmp_path / "crowd.png").write_bytes(encoded(crowd()))
-    (tmp_path / "downloads").mkdir()
     expected = parser.predict(crowd(), person_boxes=parsed_boxes(PEOPLE), return_people=True)
     assert expected.people is not None
     present = [int(index) for index in np.unique(expected.classes) if index]
     both, second = np.isin(expected.people, [1, 2]), expected.people == 2
-    options = ["--device", "cpu", "--people", "auto"]
-    with served(checkpoint, tmp_path, options, script=("tests/support/short.py", "tests/support/crowd.py")) as address:
-        visit = Visit(browser, address, tmp_path / "downloads")
-        visit.upload(tmp_path / "crowd.png")
-        visit.wait_for_scene()
-        assert visit.all("#legend .people .switches button") == []
-        assert np.array_equal(visit.painted(), colours(parser, parser.predict(crowd()), list(range(1, 20))))
-        number = visit.number()
-        visit.click("#several input")
-        visit.wait_for_scene(number)
-        names = [button.text.splitlines()[0] for button in visit.all("#legend .people .switches button")]
-        assert names == ["Person 1", "Person 2"]
-        assert np.array_equal(visit.painted(), colours(parser, expected.classes, present) * both[..., None])
-        visit.requests()
-        row, column = np.argwhere(second & (expected.classes == present[0]))[0]
-        assert visit.hover(row, column) == f"{LIP.class_names[present[0]]}, Person 2"
-        visit.click("#legend .people .switches button")
-        visit.hover(0, 0)
-        assert np.array_equal(visit.painted(), colours(parser, expected.classes, present) * second[..., None])
-        visit.click("#legend .classes .none")
-        visit.click(f'#legend button[data-index="{present[0]}"]')
-        assert np.array_equal(visit.painted(), colours(parser, expected.classes, present[:1]) * second[..., None])
-        assert visit.requests() == []
-        cutout = np.asarray(Image.open(visit.download("cutout", "crowd-cutout.png")))
-        assert np.array_equal(cutout[..., 3] >= 128, second & (expected.classes == present[0]))
-        assert visit.errors() == []
+    visit.upload(tmp_path / "crowd.png")
+    visit.wait_for_scene()
+    assert visit.all("#legend .people .switches button") == []
+    assert np.array_equal(visit.painted(), colours(parser, parser.predict(crowd()), list(range(1, 20))))
+    number = visit.number()
+    visit.click("#several input")
+    visit.wait_for_scene(number)
+    names = [button.text.splitlines()[0] for button in visit.all("#legend .people .switches button")]
+    assert names == ["Person 1", "Person 2"]
+    assert np.array_equal(visit.painted(), colours(parser, expected.classes, present) * both[..., None])
+    visit.requests()
+    row, column = np.argwhere(second & (expected.classes == present[0]))[0]
+    assert visit.hover(row, column) == f"{LIP.class_names[present[0]]}, Person 2"
+    visit.click("#legend .people .switches button")
+    visit.hover(0, 0)
+    assert np.array_equal(visit.painted(), colours(parser, expected.classes, present) * second[..., None])
+    visit.click("#legend .classes .none")
+    visit.click(f'#legend button[data-index="{present[0]}"]')
+    assert np.array_equal(visit.painted(), colours(parser, expected.classes, present[:1]) * second[..., None])
+    assert visit.requests() == []
+    cutout = np.asarray(Image.open(visit.download("cutout", "crowd-cutout.png")))
+    assert np.array_equal(cutout[..., 3] >= 128, second & (expected.classes == present[0]))
