@@ -25,6 +25,7 @@ fi
 if (($# == 0)); then
     # Everything: in several processes, each on one core. A few tests start faster without.
     export OMP_NUM_THREADS=1
-    set -- -n auto --maxprocesses 4 --dist worksteal
+    # Each file in one of them, as its tests share what takes seconds to make; files with slow tests first.
+    set -- -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 fi
 exec "$python" -m pytest ${selected[@]+"${selected[@]}"} "$@"

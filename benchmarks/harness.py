@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser, Whole
@@ -61,7 +60,11 @@ def yardstick(num_classes: int = 20) -> nn.Module:
 
     It returns {"out": (N, K, H, W), "aux": likewise} for images (N, 3, H, W).
     """
-    network: nn.Module = torchvision.models.segmentation.deeplabv3_resnet101(
+    from torchvision.models.segmentation import (
+        deeplabv3_resnet101,
+    )  # takes three seconds, which not all benchmarks need
+
+    network: nn.Module = deeplabv3_resnet101(
         weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=True
     )
     return network

@@ -12,7 +12,11 @@ from tests.support.drawn import drawn, encoded
 from tests.support.page_visitor import Visitor, file_data, served_page
 from utils.web.upload import Limits, UploadError, read_upload
 
-pytest.importorskip("gradio", reason='pip install -e ".[app]"')
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    """Not where the tests are collected: gradio takes five seconds to import."""
+    pytest.importorskip("gradio", reason='pip install -e ".[app]"')
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,12 @@ from tests.support.started import wait_for
 from tests.support.tiny_parser import tiny_parser
 from utils.web.upload import Limits
 
-pytest.importorskip("gradio", reason='pip install -e ".[app]"')
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    """Not where the tests are collected: gradio takes five seconds to import."""
+    pytest.importorskip("gradio", reason='pip install -e ".[app]"')
+
 
 PICTURE_BYTES = 4 * drawn().shape[0] * drawn().shape[1]
 LIMITS = Limits(
