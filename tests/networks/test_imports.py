@@ -44,6 +44,18 @@ def test_a_room_imports_nothing_from_rooms_above_it(room: str) -> None:
     assert wrong == []
 
 
+def test_no_tuple_is_generic_which_python_3_10_refuses() -> None:
+    """In any file, also in those of the page, which the tests with the oldest releases leave out."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for room in ("dataset", "modules", "networks", "utils")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and len(node.bases) > 1 and "NamedTuple" in map(ast.unparse, node.bases)
+    ]
+    assert wrong == []
+
+
 def test_scripts_load_networks_without_libraries_that_take_seconds_to_import() -> None:
     program = """
 import sys
