@@ -4,6 +4,8 @@ The order and the amounts are those the published weights were trained with. Eve
 that is passed in, so an item depends on nothing but its seed.
 """
 
+from typing import TypedDict
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,15 @@ SCALE_DEVIATION, SCALE_RANGE = 0.25, (0.75, 1.25)
 ROTATION_PROBABILITY = 0.6
 ROTATION_DEVIATION, ROTATION_RANGE = 30.0, (-60.0, 60.0)
 MIRROR_PROBABILITY = 0.5
+
+
+class Switches(TypedDict, total=False):
+    """What `augment` does, all of it by default."""
+
+    random_mirror: bool
+    random_scale: bool
+    random_rotation: bool
+    random_colour: bool
 
 
 def augment(

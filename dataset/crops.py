@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from typing_extensions import Unpack
 
-from dataset.augmentation import augment
+from dataset.augmentation import Switches, augment
 from dataset.command import STOP_SIGNALS
 from dataset.descriptions import DatasetDescription
 from dataset.geometry import fit_to_crop
@@ -61,9 +62,14 @@ class TrainingCrops(_Crops[dict[str, Tensor]]):
         *,
         input_size: tuple[int, int],
         seed: int,
-        **switches: bool,
+        **switches: Unpack[Switches],
     ) -> None:
-        """input_size is (height, width) in pixels, seed not negative, switches are `augment`'s, as `random_mirror`."""
+        """input_size is (height, width) in pixels, seed not negative, switches are `augment`'s, as `random_mirror`.
+
+        Raises TypeError for a switch that there is not.
+        """
+        if unknown := switches.keys() - Switches.__annotations__.keys():
+            raise TypeError(f"there is no switch {min(unknown)!r}; there are {', '.join(Switches.__annotations__)}")
         super().__init__(samples, description, input_size=input_size)
         self.seed = seed
         self.switches = switches

@@ -9,6 +9,7 @@ from typing import Any
 
 from dataset.layouts import LAYOUTS, DatasetError
 
+OBJECT = "a JSON object with name, classes, flip_pairs and ignore_label"
 _REQUIRED = ("name", "classes", "flip_pairs", "ignore_label")
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,100}")
 
@@ -22,7 +23,7 @@ def check_description(values: Mapping[str, Any], source: str) -> None:
 def _faults(values: Any) -> Iterator[str]:
     """Yield what is wrong. Each check relies on those before it: go no further than the first fault."""
     if not isinstance(values, Mapping):
-        yield "must hold a JSON object with name, classes, flip_pairs and ignore_label"
+        yield f"must hold {OBJECT}"
     if missing := [key for key in _REQUIRED if key not in values]:
         yield f"lacks {', '.join(missing)}"
     name, classes, pairs, ignore = (values[key] for key in _REQUIRED)

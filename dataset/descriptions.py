@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL, class_names, palette
-from dataset.description_rules import check_description
+from dataset.description_rules import OBJECT, check_description
 from dataset.files import parse_json, read_text
 from dataset.layouts import LAYOUTS, DatasetError, Sample, dataset_root, describe_layout, find_layouts, list_split
 
@@ -191,11 +191,14 @@ def _read_description(file: Path) -> DatasetDescription:
         if file.is_symlink() and not file.exists():
             kind = f"a link to {os.readlink(file)}, which does not exist"
         raise DatasetError(f"{file} is {kind}; put the dataset's description there, or delete it")
-    return DatasetDescription.from_dict(read_object(file), str(file))
+    return DatasetDescription.from_dict(read_object(file, OBJECT), str(file))
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; raise DatasetError, which names the file, where it holds something else."""
+def read_object(path: Path, wanted: str = "a JSON object") -> dict[str, Any]:
+    """Return the object in a JSON file; raise DatasetError, which names the file, where it holds something else.
+
+    `wanted` is what the message calls it.
+    """
     try:
         values = parse_json(read_text(path))
     except OSError as error:
@@ -203,7 +206,7 @@ def read_object(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DatasetError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(values, dict):
-        raise DatasetError(f"{path}: must hold a JSON object, not {shortened(values)}")
+        raise DatasetError(f"{path}: must hold {wanted}, not {shortened(values)}")
     return values
 
 

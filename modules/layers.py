@@ -80,8 +80,16 @@ def resize_matrix(small: int, large: int, *, like: Tensor) -> Tensor:
     distance. As a product the resize of a strip has an efficient gradient on GPUs, the same in every run.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
-    position = torch.arange(large, device=like.device, dtype=dtype)[:, None] * ((small - 1) / max(large - 1, 1))
+    position = torch.arange(large, device=like.device, dtype=dtype)[:, None] * ((small - 1) / intervals(large))
     return (1 - (position - torch.arange(small, device=like.device)).abs()).clamp(min=0)
+
+
+def intervals(length: int) -> int | Tensor:
+    """Return how many steps there are from the first of some positions to the last: length - 1, but 1 for a single one.
+
+    While PyTorch traces, lengths are tensors, and Python's `max` would decide once for maps of all sizes.
+    """
+    return torch.as_tensor(length - 1).clamp(min=1) if torch.jit.is_tracing() else max(length - 1, 1)
 
 
 def resize(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:

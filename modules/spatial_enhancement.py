@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modules.layers import conv_bn_act
+from modules.layers import conv_bn_act, intervals
 
 
 class SpatialCompensation(nn.Module):
@@ -62,7 +62,7 @@ def _base_axis(length: int, like: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         # `torch.linspace` ties an exported or compiled network to one size.
-        axis = torch.arange(length, dtype=torch.float32, device=like.device) * (2 / max(length - 1, 1)) - 1
+        axis = torch.arange(length, dtype=torch.float32, device=like.device) * (2 / intervals(length)) - 1
     else:
         axis = torch.linspace(-1, 1, length, device=like.device)
     return axis.to(like.dtype)

@@ -106,6 +106,8 @@ def test_the_switches_reach_the_augmentation(samples: dict[str, list[Sample]], m
     for off, options in zip(switches, seen[1:], strict=True):
         assert [name for name in switches if not options.get(name, True)] == [off]
     assert seen[0]["mirror_table"][[13, 14, 15]].tolist() == [13, 15, 14]
+    with pytest.raises(TypeError, match="no switch 'random_colours'; there are random_mirror, "):
+        training_crops(samples, random_colours=False)
 
 
 def test_images_are_in_the_stored_channel_order(

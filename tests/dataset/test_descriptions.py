@@ -187,7 +187,10 @@ def test_a_missing_key_is_named(key: str) -> None:
         DatasetDescription.from_dict({other: value for other, value in OWN.items() if other != key})
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "cannot be read as JSON"), ("[]", "must hold a JSON object")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "cannot be read as JSON"), ("[]", "must hold a JSON object with name, classes, .*, not ")],
+)
 def test_a_file_that_is_no_description_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(DatasetError, match=rf"dataset\.json: {message}"):

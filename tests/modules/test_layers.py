@@ -49,6 +49,16 @@ def test_a_product_with_the_resizing_matrix_is_a_resize(small: int, large: int) 
     assert resize_matrix(small, large, like=maps.bfloat16()).dtype == torch.float32
 
 
+def test_a_traced_resizing_matrix_takes_maps_of_a_single_row() -> None:
+    def product(maps: Tensor, like: Tensor) -> Tensor:
+        return resize_matrix(maps.shape[2], like.shape[2], like=maps) @ maps
+
+    maps = torch.rand(2, 3, 7, 4)
+    traced = torch.jit.trace(product, (maps, torch.zeros(2, 3, 5, 4)), check_trace=False)
+    for length in (1, 2, 9):
+        torch.testing.assert_close(traced(maps, torch.zeros(2, 3, length, 4)), resize(maps, (length, 4)))
+
+
 def test_classifier_adds_its_bias() -> None:
     layer = classifier(3, 2).eval()
     nn.init.zeros_(layer.get_parameter("conv.weight"))

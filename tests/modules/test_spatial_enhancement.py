@@ -67,6 +67,14 @@ def test_base_grid_is_linspace_in_float32(width: int, dtype: torch.dtype) -> Non
     torch.testing.assert_close(grid, torch.linspace(-1, 1, width).to(dtype), rtol=0, atol=3e-7)
 
 
+def test_a_traced_warp_takes_maps_of_a_single_row_or_column() -> None:
+    """As OpenVINO does: it traces a map of several."""
+    traced = torch.jit.trace(warp, (torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4)), check_trace=False)
+    for size in ((1, 1), (1, 3), (4, 1), (5, 7)):
+        features, flow = torch.rand(1, 2, *size), torch.rand(1, 2, *size)
+        torch.testing.assert_close(traced(features, flow), warp(features, flow))
+
+
 def test_base_grid_of_a_float64_input_is_rounded_to_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
 

@@ -153,11 +153,11 @@ class FinalLogits(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.model = network
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4)."""
-        logits: Tensor = self.network(images).final
+        logits: Tensor = self.model(images).final
         return logits
 
 

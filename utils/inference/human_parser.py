@@ -23,7 +23,7 @@ from utils.inference.crop_parser import CropParser
 from utils.inference.engines import Engine
 from utils.inference.inputs import Boxes, PictureLike, rgb_picture
 from utils.inference.loading import default_engine, load_engine
-from utils.inference.options import Borders, LogitsSize, MapOptions, PredictionOptions, PredictOptions, Wanted
+from utils.inference.options import Borders, LogitsSize, MapOptions, PredictOptions, PredictWithPeopleOptions, Wanted
 
 T = TypeVar("T")
 Place = tuple[Canvas[T], int]
@@ -115,7 +115,7 @@ class HumanParser:
 
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self, images: PictureLike, *, person_boxes: Boxes | None = ..., **options: Unpack[PredictionOptions]
+        self, images: PictureLike, *, person_boxes: Boxes | None = ..., **options: Unpack[PredictWithPeopleOptions]
     ) -> Prediction: ...
 
     @overload
@@ -133,7 +133,7 @@ class HumanParser:
         images: Sequence[PictureLike],
         *,
         person_boxes: Sequence[Boxes | None] | None = ...,
-        **options: Unpack[PredictionOptions],
+        **options: Unpack[PredictWithPeopleOptions],
     ) -> list[Prediction]: ...
 
     def predict(
@@ -220,6 +220,8 @@ class HumanParser:
         """
         scales = checked("scales", scales_option, scales)
         batch_size = checked("batch_size", IMAGES_AT_ONCE, batch_size)
+        # A copy: what is yielded later is made as it was checked.
+        alpha_of = None if alpha_of is None else tuple(alpha_of)
         wanted = Wanted(self.description, borders, return_logits, alpha_of)
         crop_parser = CropParser(
             self._engine,

@@ -26,14 +26,14 @@ class MapOptions(_Options, total=False):
 
 
 class PredictOptions(_Options, total=False):
-    """Those of a prediction that may hold more."""
+    """Those of predictions that may hold more, as `predict_iter` yields them."""
 
     return_logits: LogitsSize | None
     alpha_of: Sequence[int] | None
 
 
-class PredictionOptions(PredictOptions, total=False):
-    """And whether it is handed out for the people in it."""
+class PredictWithPeopleOptions(PredictOptions, total=False):
+    """Those of `predict`, which needs to be told that people are wanted."""
 
     return_people: bool
 
@@ -45,7 +45,7 @@ class Wanted:
     description: DatasetDescription
     borders: Borders = "smooth"
     logits: LogitsSize | None = None
-    alpha_of: Sequence[int] | None = None
+    alpha_of: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.borders not in get_args(Borders):

@@ -144,6 +144,20 @@ def test_any_size_is_parsed(parser: HumanParser, size: tuple[int, int]) -> None:
     assert parser.predict(np.full((*size, 3), 90, np.uint8)).shape == size
 
 
+def test_an_alpha_stays_that_of_the_classes_it_was_asked_for(
+    parser: HumanParser, people: list[NDArray[np.uint8]]
+) -> None:
+    expected = parser.predict(people[0], alpha_of=[0]).alpha
+    asked = [0]
+    prediction = parser.predict_iter(people[:1], alpha_of=asked)
+    asked.clear()
+    array: Any = np.array([0])
+    for alpha in (next(prediction).alpha, parser.predict(people[0], alpha_of=array).alpha):
+        assert alpha is not None
+        assert alpha.any()
+        np.testing.assert_array_equal(alpha, expected)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
