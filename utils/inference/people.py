@@ -138,7 +138,7 @@ def _from_file(path: str | os.PathLike[str]) -> Any:
     network = fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None)
     try:
         network.load_state_dict(state)
-    except (RuntimeError, AttributeError) as error:  # AttributeError: for names that are no text
+    except (RuntimeError, AttributeError, TypeError) as error:  # the latter two: for names that are no text
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"'{os.fspath(path)}' is not the state dict of torchvision's fasterrcnn_mobilenet_v3_large_fpn "

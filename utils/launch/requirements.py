@@ -68,7 +68,8 @@ def _satisfied(requirement: Any) -> bool:
         return True
     for name in _OPENCV if requirement.name in _OPENCV else (requirement.name,):
         with suppress(PackageNotFoundError):
-            if requirement.specifier.contains(version(name), prereleases=True):
+            found = version(name)  # None where half a package was left
+            if found and requirement.specifier.contains(found, prereleases=True):
                 return True
     return False
 

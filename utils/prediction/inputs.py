@@ -72,9 +72,9 @@ def find_sources(inputs: Sequence[str], skipped: Collection[Path] = ()) -> Found
         others = [path for path in listed if path.suffix.lower() in OTHER_SUFFIXES]
         if not files:
             raise InputError(_nothing_found(text, exists or any(root.is_dir() for root in roots), others, errors))
-        found = files | found
+        found |= {path: name for path, name in files.items() if path not in found}
         left_out |= dict.fromkeys(others)
-        unreadable = errors | unreadable
+        unreadable |= {path: error for path, error in errors.items() if path not in unreadable}
     names = unique_names(found)
     sources = [Source(path, relative, names[path]) for path, relative in found.items()]
     return Found(sources, [path for path in left_out if path not in found], list(unreadable.values()))

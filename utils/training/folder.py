@@ -2,7 +2,6 @@
 
 import os
 import re
-from glob import escape
 from pathlib import Path
 
 from dataset.files import show
@@ -94,7 +93,9 @@ class RunFolder:
 
     def _set_aside(self) -> None:
         """Move the snapshots and logs of an earlier run into run_1, or the first number after those that are there."""
-        files = [*self.path.glob(f"{escape(self._prefix)}*.pth"), self.path / LOG_FILE, self.path / BOARD_FOLDER]
+        # Not `glob`, which keeps silent about a folder that cannot be listed: the run in it would be written over.
+        snapshots = [name for name in os.listdir(self.path) if name.startswith(self._prefix) and name.endswith(".pth")]
+        files = [self.path / name for name in (*snapshots, LOG_FILE, BOARD_FOLDER)]
         names = [file.name for file in files if file.exists() or snapshot_before(file).exists()]
         # Links may lead nowhere. The Last goes first: without it nothing continues the rest, if a kill comes between.
         names.sort(key=lambda name: "_Last." not in name)
@@ -107,7 +108,8 @@ class RunFolder:
             file = self.path / name
             if file.is_symlink():  # what lies elsewhere stays there: others may use it, too
                 real = file.resolve()
-                is_moved = real.parent == self.path.resolve() and real.name in names
+                is_here = real.parent == self.path.resolve()
+                is_moved = is_here and (real.name in names or snapshot_before(real).name in names)
                 (aside / name).symlink_to(real.name if is_moved else real)
                 file.unlink()
             else:

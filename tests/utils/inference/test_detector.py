@@ -97,6 +97,7 @@ def test_a_state_dict_in_a_file_is_loaded(weights: Path) -> None:
         (lambda state: state.update(extra=torch.zeros(1)), 'Unexpected key.* "extra"'),
         (lambda state: state.update({BIAS: torch.zeros(7)}), f"size mismatch for {BIAS}"),
         (lambda state: state.update({3: torch.zeros(7)}), "'int' object"),
+        (lambda state: state.update({b"x": torch.zeros(7)}), "bytes"),
     ],
 )
 def test_other_files_are_refused(weights: Path, tmp_path: Path, change: Any, message: str) -> None:

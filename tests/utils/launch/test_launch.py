@@ -111,6 +111,12 @@ def test_pre_releases_count_as_what_they_are(monkeypatch: pytest.MonkeyPatch) ->
     assert requirements.missing(["torch>=2.6", "torch>=2.7"]) == ["torch>=2.7"]
 
 
+def test_half_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that broke off leaves a package without the file that has its version."""
+    monkeypatch.setattr(requirements, "version", lambda name: None)
+    assert requirements.missing(["tqdm>=4.66"]) == ["tqdm>=4.66"]
+
+
 def test_the_oldest_release_is_that_of_the_lower_bound() -> None:
     assert requirements.oldest("torch>=2.6") == "torch==2.6.*"
     with pytest.raises(ValueError, match=r"'torch' in pyproject\.toml has no lower bound"):

@@ -31,6 +31,14 @@ def test_frames_of_a_video_and_pictures_in_a_folder_of_that_name_never_meet(
     assert {source.name for source in find_sources([str(tmp_path / "in")]).sources} == {"clip.frames/000000.png"}
 
 
+def test_inputs_are_taken_in_the_order_they_are_named(tmp_path: Path) -> None:
+    for name in ("b/2.png", "a/1.png", "c.png", "d.png"):
+        save(tmp_path / name)
+    named = ["d.png", "b", "c.png", "a", "d.png"]
+    found = find_sources([str(tmp_path / name) for name in named])
+    assert [source.path.name for source in found.sources] == ["d.png", "2.png", "c.png", "1.png"]
+
+
 def test_a_folder_called_like_a_result_is_no_obstacle(run: Run, tmp_path: Path) -> None:
     save(tmp_path / "in/a.jpg")
     save(tmp_path / "in/a.png/b.jpg")

@@ -151,6 +151,34 @@ def test_nothing_may_be_written_while_an_earlier_run_cannot_be_set_aside(
     assert os.listdir(tmp_path) == ["run_1"]
 
 
+def test_an_earlier_run_that_cannot_be_listed_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_a_run(tmp_path, "earlier")
+    (tmp_path / "log.jsonl").unlink()
+
+    def refuse(path: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with RunFolder(tmp_path, "demo") as folder:
+        folder.start_from(None)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "listdir", refuse)
+            patch.setattr(os, "scandir", refuse)
+            with pytest.raises(PermissionError):
+                folder.claim()
+        assert (tmp_path / "DEMO_epoch_Last.pth").read_text() == "earlier"
+
+
+def test_a_last_whose_file_is_lost_leads_to_the_one_before_it_where_that_has_gone(tmp_path: Path) -> None:
+    """A kill while writing leaves only the snapshot before; the next run may have an epoch of that number, too."""
+    (tmp_path / "DEMO_epoch_9.before.pth").write_text("before")
+    (tmp_path / "DEMO_epoch_Last.pth").symlink_to("DEMO_epoch_9.pth")
+    claim(tmp_path)
+    assert os.readlink(tmp_path / "run_1" / "DEMO_epoch_Last.pth") == "DEMO_epoch_9.pth"
+    assert snapshot_before((tmp_path / "run_1" / "DEMO_epoch_Last.pth").resolve()).read_text() == "before"
+
+
 @pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.parametrize("stored", ["store.pth", "DEMO_epoch_5.pth"])
 def test_a_last_that_is_a_link_within_the_folder_still_leads_to_its_file(
