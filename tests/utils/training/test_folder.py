@@ -154,8 +154,7 @@ def test_nothing_may_be_written_while_an_earlier_run_cannot_be_set_aside(
 def test_an_earlier_run_that_cannot_be_listed_is_not_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave_a_run(tmp_path, "earlier")
-    (tmp_path / "log.jsonl").unlink()
+    (tmp_path / "DEMO_epoch_Last.pth").write_text("earlier")
 
     def refuse(path: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
