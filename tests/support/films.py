@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from utils.prediction.video import Frame, VideoReader
@@ -37,6 +38,8 @@ def write_film(
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         base = Fraction(1, 1000) if times else 1 / rate
         stream.codec_context.time_base = base
+        if rotation is not None and not hasattr(stream, "set_display_rotation"):
+            pytest.skip("this PyAV, of before 18.0, cannot write how a video is turned")
         if rotation is not None:
             stream.set_display_rotation(rotation)
         track: Any = container.add_stream(sound, rate=TONE_RATE, layout="mono") if sound else None

@@ -78,7 +78,8 @@ def _pixels(picture: PictureLike) -> NDArray[np.uint8]:
 
 def _content(file: IO[bytes]) -> bytes:
     """Return all that is in a binary file."""
-    if getattr(file, "seekable", lambda: False)():
+    # Python 3.10's temporary files for uploads do not tell whether they can.
+    if getattr(file, "seekable", lambda: hasattr(file, "seek"))():
         file.seek(0)  # where a form's upload has been looked at already, as Pillow does
     content = file.read()
     if not isinstance(content, bytes):

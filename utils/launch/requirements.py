@@ -52,10 +52,11 @@ def requirements(project: dict[str, Any], extras: Iterable[str]) -> list[str]:
 
 def oldest(requirement: str) -> str:
     """Return what asks for a package's oldest supported release: `name==1.2.*` for `name>=1.2`."""
-    name, _, bound = requirement.partition(">=")
+    releases, *marker = requirement.split(";")
+    name, _, bound = releases.partition(">=")
     if not bound:
         raise ValueError(f"'{requirement}' in pyproject.toml has no lower bound; write it as 'name>=1.2'")
-    return f"{name}=={bound}.*"
+    return ";".join([f"{name}=={bound}.*", *marker])
 
 
 def missing(lines: Iterable[str]) -> list[str]:

@@ -119,6 +119,7 @@ def test_half_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_oldest_release_is_that_of_the_lower_bound() -> None:
     assert requirements.oldest("torch>=2.6") == "torch==2.6.*"
+    assert requirements.oldest("av>=17.0; python_version < '3.11'") == "av==17.0.*; python_version < '3.11'"
     with pytest.raises(ValueError, match=r"'torch' in pyproject\.toml has no lower bound"):
         requirements.oldest("torch")
     for line in requirements.requirements(requirements.read_project(), ["dev"]):
