@@ -60,9 +60,8 @@ def yardstick(num_classes: int = 20) -> nn.Module:
 
     It returns {"out": (N, K, H, W), "aux": likewise} for images (N, 3, H, W).
     """
-    from torchvision.models.segmentation import (
-        deeplabv3_resnet101,
-    )  # takes three seconds, which not all benchmarks need
+    # Here, because it takes three seconds, and not all benchmarks need it.
+    from torchvision.models.segmentation import deeplabv3_resnet101
 
     network: nn.Module = deeplabv3_resnet101(
         weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=True

@@ -48,7 +48,7 @@ class SecondMap(nn.Module):
 def without_middle_stages(model: CSENet) -> CSENet:
     """Return a network, with the same tensors, that has one of each of its parts.
 
-    Of the decoder's stages, which differ in nothing but their maps' sizes, it has the first and the last.
+    Of the decoder's stages, which differ in the sizes and channels of their maps alone, it has the first and the last.
     """
     model = copy.copy(model)
     model._modules = model._modules | {"stage2": SecondMap(), "stage3": SecondMap()}

@@ -1,7 +1,7 @@
 """Videos read and written: times, sound, rotation and colours kept; what is cut off or damaged is no video."""
 
-import sys
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +59,8 @@ def test_videos_are_such_as_browsers_play(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "encoder"), [("in.mp4", "aac"), ("in.mkv", "libopus"), ("in.avi", "libmp3lame")])
 def test_sound_is_copied_packet_by_packet(tmp_path: Path, name: str, encoder: str) -> None:
-    if encoder == "libopus" and sys.version_info < (3, 11):
-        pytest.skip("the PyAV that Python 3.10 has copies Opus 7 ms late")
+    if encoder == "libopus" and int(version("av").partition(".")[0]) < 18:
+        pytest.skip("this PyAV, of before 18.0, copies Opus 7 ms late")
     source = write_film(tmp_path / name, shades(12), sound=encoder)
     made = copy(source, tmp_path / "out.mp4")
     before, after = packets_of(source, "audio"), packets_of(made, "audio")
