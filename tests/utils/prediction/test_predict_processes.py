@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -34,8 +33,9 @@ def masks(folder: Path) -> dict[str, bytes]:
 
 
 def inputs_recorded(folder: Path) -> Counter[str]:
-    """Return how often each input has been noted as parsed."""
-    lines = [json.loads(line) for line in (folder / "out/predictions.jsonl").read_text().splitlines()]
+    """Return how often each input has been noted as parsed, which is after its results were written."""
+    record = folder / "out/predictions.jsonl"
+    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     return Counter(Path(line["input"]).name for line in lines if "sha256" in line)
 
 
@@ -60,9 +60,7 @@ def test_an_interrupted_run_goes_on_with_another_number_of_processes(
 ) -> None:
     slow = {"BATCH_SECONDS": "1.5"}
     processes = started.start_together(2, SCRIPT, arguments(folder, "--batch-size", "1"), environment=slow)
-    deadline = time.monotonic() + 60
-    while len(masks(folder)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    started.wait_for(lambda: len(inputs_recorded(folder)) >= 2, "two masks", 60)
     for process in processes:  # as torchrun does
         process.send_signal(signal.SIGTERM)
     assert 0 not in [process.wait() for process in processes]
