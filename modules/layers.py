@@ -1,13 +1,16 @@
 """The small layers that every module shares."""
 
+import functools
 from collections import OrderedDict
-from typing import cast
+from collections.abc import Callable
+from typing import ParamSpec, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 NEGATIVE_SLOPE = 0.01
+P = ParamSpec("P")
 
 
 def conv_bn_act(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
@@ -73,7 +76,31 @@ def leaky_relu() -> nn.LeakyReLU:
     return nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
 
 
-def resize_matrix(small: int, large: int, *, like: Tensor) -> Tensor:
+def made_once(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Keep what `make(*lengths, like=tensor)` returns, which depends on lengths, device and type alone.
+
+    Making such a matrix takes a GPU some ten kernels, and a step has thirty of them, the same ones in each. The result
+    must not be changed. What PyTorch compiles, exports or traces makes its own: there lengths may be symbols.
+    """
+
+    @functools.lru_cache(maxsize=64)
+    def kept(lengths: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad():  # a step may need it that was made for a prediction
+            return make(*lengths, like=torch.empty((), device=device, dtype=dtype))  # type: ignore[arg-type]
+
+    @functools.wraps(make)
+    def get(*lengths: P.args, **keywords: P.kwargs) -> Tensor:
+        like = cast(Tensor, keywords["like"])
+        is_plain = type(like) in (Tensor, nn.Parameter) and not torch.compiler.is_compiling()
+        if not is_plain or torch.jit.is_tracing():
+            return make(*lengths, **keywords)
+        return kept(cast(tuple[int, ...], lengths), like.device, like.dtype)
+
+    return get
+
+
+@made_once
+def resize_matrix(small: int, large: int, /, *, like: Tensor) -> Tensor:
     """Return the matrix (large, small) by which `resize` multiplies along an axis, as float32 at least.
 
     Row y holds the weights with which the small positions make the large position y: at most two, linear in the

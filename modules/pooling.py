@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from modules.layers import made_once
+
 
 def bin_means(x: Tensor, bins: int) -> Tensor:
     """Average the last axis into bins of equal width: (..., L) -> (..., bins).
@@ -11,8 +13,13 @@ def bin_means(x: Tensor, bins: int) -> Tensor:
     product with a matrix: an exported network can then take maps of any size, and the gradient on a GPU is the same
     in every run.
     """
-    length = x.shape[-1]
-    position = torch.arange(length, device=x.device)[:, None]
-    index = torch.arange(bins, device=x.device)
-    overlaps = (index * length < (position + 1) * bins) & (position * bins < (index + 1) * length)
+    overlaps = _overlaps(x.shape[-1], bins, like=x)
     return x @ overlaps.to(x.dtype) / overlaps.sum(dim=0).to(x.dtype)
+
+
+@made_once
+def _overlaps(length: int, bins: int, *, like: Tensor) -> Tensor:
+    """Return which positions overlap which bins: booleans (length, bins)."""
+    position = torch.arange(length, device=like.device)[:, None]
+    index = torch.arange(bins, device=like.device)
+    return (index * length < (position + 1) * bins) & (position * bins < (index + 1) * length)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modules.layers import resize, resize_matrix
+from modules.layers import made_once, resize, resize_matrix
 
 
 def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
@@ -31,6 +31,7 @@ def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[i
     return rows @ torch.cat(wide.unbind(dim=2), dim=-2)
 
 
+@made_once
 def _shifted_resize(small: int, large: int, *, like: Tensor) -> Tensor:
     """Return the matrix (large, 3 * small) that, for each of three taps, resizes and shifts along one axis.
 

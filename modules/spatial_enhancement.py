@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modules.layers import conv_bn_act, intervals
+from modules.layers import conv_bn_act, intervals, made_once
 
 
 class SpatialCompensation(nn.Module):
@@ -49,13 +49,14 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     dtype = torch.promote_types(features.dtype, torch.float32)
     height, width = flow.shape[-2:]
     flow = flow.to(dtype)
-    x, y = _base_axis(width, flow), _base_axis(height, flow)
+    x, y = _base_axis(width, like=flow), _base_axis(height, like=flow)
     grid = torch.stack((x + flow[:, 0] / width, y[:, None] + flow[:, 1] / height), dim=-1)
     sampled = F.grid_sample(features.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     return sampled.to(features.dtype)
 
 
-def _base_axis(length: int, like: Tensor) -> Tensor:
+@made_once
+def _base_axis(length: int, *, like: Tensor) -> Tensor:
     """Return `linspace(-1, 1, length)` with the device and type of `like`.
 
     The rounding to float32 also happens for float64: the recorded numbers of the published network have it.

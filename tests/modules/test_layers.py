@@ -1,8 +1,12 @@
 """The small layers that every module shares."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from modules.layers import (
     classifier,
@@ -57,6 +61,31 @@ def test_a_traced_resizing_matrix_takes_maps_of_a_single_row() -> None:
     traced = torch.jit.trace(product, (maps, torch.zeros(2, 3, 5, 4)), check_trace=False)
     for length in (1, 2, 9):
         torch.testing.assert_close(traced(maps, torch.zeros(2, 3, length, 4)), resize(maps, (length, 4)))
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations that are computed within."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_matrix_is_made_once_for_each_device_and_type_and_serves_training_after_a_prediction() -> None:
+    weight = torch.randn(3, 4, requires_grad=True)
+    with torch.inference_mode():
+        first = resize_matrix(6, 11, like=weight)
+    with Operations() as operations:
+        assert resize_matrix(6, 11, like=weight) is first
+    assert operations.count == 0
+    (first @ torch.randn(6, 3) @ weight).sum().backward()
+    assert resize_matrix(6, 11, like=weight.double()).dtype == torch.float64
+    assert resize_matrix(6, 11, like=weight.to("meta")).is_meta
+    with FakeTensorMode():
+        assert isinstance(resize_matrix(6, 11, like=torch.empty(3)), FakeTensor)
+    assert resize_matrix(6, 11, like=weight) is first
 
 
 def test_classifier_adds_its_bias() -> None:
