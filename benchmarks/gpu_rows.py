@@ -38,7 +38,7 @@ from utils.cli import IMAGES_AT_ONCE
 from utils.inference.crop_parser import MULTI_SCALES, fused_logits
 from utils.inference.engines import TorchEngine
 from utils.losses import CSENetLoss
-from utils.training.state import fastest_layout
+from utils.training.state import compile_blocks, fastest_layout
 
 CLASSES = 20
 SIDE_OF_PRODUCT = 8192
@@ -54,7 +54,7 @@ def network_and_batch(options: argparse.Namespace, amp: str) -> tuple[CSENet, Te
     layout = torch.contiguous_format if amp == "off" else fastest_layout(device)
     network = CSENet(CLASSES, options.size, depth=options.depth).to(device).to(memory_format=layout)
     if options.compile and amp != "off":
-        network.compile(dynamic=False)
+        compile_blocks(network)
     return network, *random_batch(options.batch, options.size, device, layout)
 
 
@@ -142,7 +142,7 @@ def main() -> int:
     add = parser.add_argument
     add("--batch", type=IMAGES_AT_ONCE, default=16, help="images a step (16)")
     add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
-    add("--compile", action="store_true", help="compile the network of the bf16 rows")
+    add("--compile", action="store_true", help="compile the backbone's blocks in the bf16 rows")
     options = parser.parse_args()
     device = torch.device(options.device)
     if device.type != "cuda":

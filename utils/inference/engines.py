@@ -10,11 +10,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from networks import CSENetOutput
 from utils.checkpoint.files import CheckpointError, CheckpointNotFoundError
 from utils.checkpoint.metadata import NetworkMetadata, read_metadata
 from utils.device import AMP_DTYPES, check_amp, warn_of_slow_amp
@@ -80,10 +81,13 @@ class TorchEngine:
             return torch.cat(list(pool.map(self._logits, images.split(1))))
 
     @torch.inference_mode()
-    def _logits(self, images: Tensor) -> Tensor:
+    def outputs(self, images: Tensor) -> CSENetOutput:
+        """Map normalised images (N, 3, H, W) to all that the network returns, in one pass."""
         with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
-            logits: Tensor = self.model(images.contiguous(memory_format=self._layout)).final
-        return logits
+            return cast(CSENetOutput, self.model(images.contiguous(memory_format=self._layout)))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        return self.outputs(images).final
 
 
 class OpenVinoEngine:

@@ -13,7 +13,7 @@ from dataset.normalise import normalise
 from dataset.reading import read_sample
 from dataset.targets import edge_targets
 from modules.layers import resize
-from networks import CSENet
+from utils.inference.engines import TorchEngine
 from utils.pictures.figures import Picture, colourise, grid
 
 CAPTIONS = ("photograph", "label", "coarse", "body", "final", "edges", "edge label")
@@ -21,19 +21,15 @@ CAPTIONS = ("photograph", "label", "coarse", "body", "final", "edges", "edge lab
 
 @torch.inference_mode()
 def training_picture(
-    model: CSENet, samples: Sequence[Sample], description: DatasetDescription, input_size: tuple[int, int]
+    engine: TorchEngine, samples: Sequence[Sample], description: DatasetDescription, input_size: tuple[int, int]
 ) -> Picture:
-    """Draw a row for each sample: crop, label, the three predictions, predicted and true edges.
-
-    The network must be in evaluation mode.
-    """
+    """Draw a row for each sample: crop, label, the three predictions, predicted and true edges."""
     crops = []
     for sample in samples:
         image, label = read_sample(sample, description)
         crops.append((fit_to_crop(image, input_size), fit_label_to_crop(label, input_size)))
     images, labels = default_collate(crops)
-    device = next(model.parameters()).device
-    out = model(normalise(images.permute(0, 3, 1, 2).to(device)))
+    out = engine.outputs(normalise(images.permute(0, 3, 1, 2).to(engine.device)))
     predictions = [
         resize(logits.float(), input_size).argmax(dim=1) for logits in (out.coarse, out.body, out.final, out.edge)
     ]

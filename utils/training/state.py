@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from dataset.descriptions import DatasetDescription
 from dataset.sampling import TrainingBatches
 from networks import CSENet
+from networks.resnet import Bottleneck
 from utils.checkpoint import load_weights
 from utils.checkpoint.classes import check_same_classes
 from utils.checkpoint.files import CheckpointError
@@ -49,7 +50,7 @@ class TrainingState:
         if self.device.type == "cuda" and processes.world_size > 1:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if config.compile:
-            model.compile()
+            compile_blocks(model)
         self.model = model
         self.network: nn.Module = model  # what a step calls
         if dist.is_initialized():
@@ -162,6 +163,17 @@ def fastest_layout(device: torch.device) -> torch.memory_format:
     """
     on_narrow_cpu = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512"
     return torch.contiguous_format if on_narrow_cpu else torch.channels_last
+
+
+def compile_blocks(network: nn.Module) -> None:
+    """Have `torch.compile` compile the backbone's bottlenecks when they are first called, for one size of image.
+
+    They are 33 blocks of 8 kinds, each compiled once. The whole network at once takes many times as long to compile
+    (see "Compiling" in benchmarks/README.md).
+    """
+    for module in network.modules():
+        if isinstance(module, Bottleneck):
+            module.compile(dynamic=False)
 
 
 def save_snapshot(state: TrainingState, epoch: int | str, *, finished_epochs: int | None = None) -> None:

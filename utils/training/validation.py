@@ -41,7 +41,7 @@ def validate(state: TrainingState, samples: Sequence[Sample], epoch: int, log: R
     state.best_mean_iou = max(mean_iou, best)
     log.scalars("validation", state.step, epoch, validation_figures(evaluation, description.class_names))
     if state.processes.is_main:
-        examples = training_picture(model, samples[:EXAMPLES], description, config.input_size)
+        examples = training_picture(engine, samples[:EXAMPLES], description, config.input_size)
         log.picture("validation/examples", state.step, examples)
     print_from_main(
         f"epoch {epoch}: mIoU {mean_iou:.2f} ({exact.mean_iou:.2f} with exact centres), "

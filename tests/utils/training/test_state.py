@@ -1,5 +1,7 @@
 """The state of a training, as snapshots hold it."""
 
+import copy
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,15 @@ from torch import Tensor, nn
 
 from dataset.descriptions import BUILT_IN
 from dataset.sampling import TrainingBatches
+from networks import ResNet, resnet
 from tests.support.tiny_network import TinyNetwork
 from utils.checkpoint import read_checkpoint
 from utils.checkpoint.snapshots import write_snapshot
 from utils.distributed import Processes
+from utils.inference.folding import folded
 from utils.training.config import TrainConfig
 from utils.training.folder import RunFolder
-from utils.training.state import TrainingState, save_snapshot
+from utils.training.state import TrainingState, compile_blocks, save_snapshot
 from utils.training.step import take_step
 from utils.training.stopping import TrainingDivergedError
 
@@ -61,11 +65,42 @@ def test_a_step_on_a_cpu_is_lean_unless_the_network_is_compiled(
         lean.append(network)
         return nullcontext()
 
+    to_compile: list[nn.Module] = []
     monkeypatch.setattr("utils.training.step.lean_forward", note)
-    monkeypatch.setattr(nn.Module, "compile", lambda _: None)
+    monkeypatch.setattr("utils.training.state.compile_blocks", to_compile.append)
     state = make_state(compile=compiled)
     take_step(state, iter([batch(0)]))
     assert lean == ([] if compiled else [state.network])
+    assert to_compile == ([state.model] if compiled else [])
+
+
+def test_blocks_are_compiled_once_for_each_kind_and_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend runs the captured graphs as they are; fullgraph makes a ninth kind, or a graph break, an error."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(
+        nn.Module,
+        "compile",
+        lambda module, **options: compile_module(module, backend=backend, fullgraph=True, **options),
+    )
+    monkeypatch.setattr(resnet, "BLOCKS", {50: (3, 2, 2, 2)})
+    network = ResNet(50)
+    plain, images = copy.deepcopy(network), torch.randn(2, 3, 65, 65)
+    compile_blocks(network)
+    for module in (network, plain):
+        sum(maps.square().mean() for maps in module(images)).backward()
+    assert len(graphs) == 8
+    gradients, expected = ([parameter.grad for parameter in module.parameters()] for module in (network, plain))
+    assert all(gradient is not None for gradient in expected)
+    torch.testing.assert_close(gradients, expected)
+    folded(network.eval())(images)
+    assert len(graphs) == 8
+    torch._dynamo.reset()
 
 
 def test_snapshots_keep_their_layout() -> None:
