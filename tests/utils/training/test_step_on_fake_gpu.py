@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from networks import CSENet, resnet
+from tests.support.building import without_middle_stages
 from tests.support.fake_gpu import DEVICE, HostSynchronisationError, NoWaiting, fake_gpu
 from utils.inference.crop_parser import fused_logits
 from utils.inference.engines import TorchEngine
@@ -26,12 +27,12 @@ K, SIDE = 5, 65
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[CSENet]:
-    """The whole network, with a single block in each stage of the backbone."""
+    """One of each of the network's parts, with a single block in each layer of the backbone."""
     monkeypatch.setattr(resnet, "BLOCKS", {50: (1, 1, 1, 1)})
     monkeypatch.setattr(nn.init, "kaiming_normal_", lambda *_, **__: None)
     monkeypatch.setattr(nn.init, "kaiming_uniform_", lambda *_, **__: None)
     with fake_gpu(), torch.device(DEVICE):
-        yield CSENet(K, (SIDE, SIDE), depth=50)
+        yield without_middle_stages(CSENet(K, (SIDE, SIDE), depth=50))
 
 
 def training_state(network: nn.Module, amp: str) -> TrainingState:
