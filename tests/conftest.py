@@ -77,7 +77,7 @@ def short_network(published_state: dict[str, Tensor]) -> CSENet:
     with building.short_backbone():
         later = tuple(f"layer{stage}.{block}." for stage in (1, 2, 3, 4) for block in range(1, 23))
         state = {name: tensor for name, tensor in published_state.items() if not name.startswith(later)}
-        return load_weights(empty_network(depth=building.SHORT), state)
+        return load_weights(empty_network(input_size=building.SHORT_SIZE, depth=building.SHORT), state)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_one_image_of_any_size_gives_six_outputs(size: tuple[int, int], training
     assert out.coarse.shape == (1, 20, quarter(height), quarter(width))
     assert out.body.shape == out.final.shape == (1, 20, height, width)
     assert out.edge.shape == (1, 2, height, width)
-    assert out.rows.shape == out.cols.shape == (1, 20, 24)
+    assert (out.rows.shape, out.cols.shape) == ((1, 20, 16), (1, 20, 20))
     for name, output in out._asdict().items():
         assert output.isfinite().all(), name
         assert output.std() > 0, name
@@ -100,7 +100,7 @@ def test_channels_last_is_equal(short_network: CSENet) -> None:
 def test_bfloat16_autocast_is_close_and_samples_in_float32(
     short_network: CSENet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = torch.randn(1, 3, 97, 97)
+    images = torch.randn(1, 3, 65, 65)  # bfloat16 is emulated, in seconds, where the processor lacks it
     sampled: list[tuple[torch.dtype, torch.dtype]] = []
     grid_sample = F.grid_sample
 
@@ -124,10 +124,10 @@ def test_bfloat16_autocast_is_close_and_samples_in_float32(
 def test_every_parameter_gets_a_gradient_from_a_single_image(short_network: CSENet) -> None:
     """Also under bfloat16 autocast, where the loss itself stays in float32."""
     model = trainable_copy(short_network)
-    labels = torch.zeros(1, 65, 98, dtype=torch.uint8)
-    labels[:, 10:40, 20:70] = 3
+    labels = torch.zeros(1, 65, 65, dtype=torch.uint8)
+    labels[:, 10:40, 20:50] = 3
     with torch.autocast("cpu", torch.bfloat16):
-        total, terms = CSENetLoss(20)(model(torch.randn(1, 3, 65, 98)), labels)
+        total, terms = CSENetLoss(20)(model(torch.randn(1, 3, 65, 65)), labels)
     assert total.dtype == torch.float32
     assert all(term.dtype == torch.float32 for term in terms.values())
     total.backward()

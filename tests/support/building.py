@@ -13,6 +13,8 @@ from networks.resnet import BLOCKS
 
 SHORT = 14
 """The depth of a backbone for tests, counted as those of ResNets are: four blocks of three layers, and two."""
+SHORT_SIZE = (65, 81)
+"""The training size of the short network that tests share: about the smallest that is not square."""
 
 Build = Callable[[tuple[int, int]], CSENet]
 """What the fixture `network_for` gives: a network for a training size (height, width)."""

@@ -11,7 +11,7 @@ import torch
 import hubconf
 from dataset.descriptions import BUILT_IN
 from networks import CSENet
-from tests.support.building import SHORT
+from tests.support.building import SHORT, SHORT_SIZE
 from tests.support.weights import published
 from utils.checkpoint import CheckpointError, read_checkpoint
 from utils.checkpoint.published_names import to_published
@@ -24,12 +24,13 @@ def test_a_snapshot_is_the_network_and_what_it_means(short_network: CSENet, tmp_
     write_snapshot(path, snapshot_content(short_network, BUILT_IN["cihp"], step=7, options={"epochs": 3}))
     loaded = load_model(path)
     assert not loaded.model.training
-    assert (loaded.model.depth, loaded.model.input_size, loaded.model.num_classes) == (SHORT, (97, 97), 20)
+    assert (loaded.model.depth, loaded.model.input_size, loaded.model.num_classes) == (SHORT, SHORT_SIZE, 20)
     assert loaded.description == BUILT_IN["cihp"]
     content = read_checkpoint(path)
     assert (content["step"], content["options"]) == (7, {"epochs": 3})
+    tensors = loaded.model.state_dict()
     for name, tensor in short_network.state_dict().items():
-        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+        assert torch.equal(tensors[name], tensor), name
     assert os.listdir(path.parent) == ["snapshot.pth"]
 
 

@@ -22,7 +22,7 @@ import utils.export.export
 from dataset.descriptions import BUILT_IN
 from dataset.people import draw_person
 from networks import CSENet, CSENetOutput
-from tests.support.building import without_middle_stages
+from tests.support.building import Build, without_middle_stages
 from tests.support.tiny_parser import CROP, tiny_network
 from utils.checkpoint import CheckpointError
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
@@ -153,8 +153,9 @@ def test_programs_need_nothing_of_this_project(tiny: Any, tmp_path: Path, result
 
 @pytest.mark.slow
 def test_the_command_line_writes_the_published_layout(
-    network: CSENet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    network_for: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    network = network_for((65, 81))
     snapshot, output = tmp_path / "snapshot.pth", tmp_path / "published.pth"
     write_snapshot(snapshot, snapshot_content(network, LIP))
     assert export_script.main(["--checkpoint", str(snapshot), "--format", "published", "--output", str(output)]) == 0
@@ -165,7 +166,7 @@ def test_the_command_line_writes_the_published_layout(
     assert len(state) == 1053
     assert all(name.startswith("module.") for name in state)
     assert torch.equal(state["module.seg3.3.bias"], network.state_dict()["final_head.classifier.conv.bias"])
-    assert load_model(output, input_size=(97, 97)).model.num_classes == 20
+    assert load_model(output, input_size=(65, 81)).model.num_classes == 20
 
 
 @pytest.mark.usefixtures("short_backbones")
@@ -177,8 +178,9 @@ def test_a_safetensors_file_is_all_that_a_parser_needs(short_network: CSENet, tm
     comparisons = export(short_network, about, path, "safetensors")
     assert all(c.difference == 0 and c.equal == c.pixels for c in comparisons)
     loaded = load_model(path)
-    assert (loaded.description, loaded.model.input_size) == (own, (97, 97))
-    assert all(torch.equal(loaded.model.state_dict()[name], t) for name, t in short_network.state_dict().items())
+    assert (loaded.description, loaded.model.input_size) == (own, short_network.input_size)
+    tensors = loaded.model.state_dict()
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in short_network.state_dict().items())
     with safe_open(path, framework="pt") as opened:
         entries = opened.metadata()
     assert json.loads(entries["colours"])[3] == [3, 6, 252]

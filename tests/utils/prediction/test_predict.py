@@ -311,16 +311,16 @@ def test_the_command_with_a_real_checkpoint(short_network: CSENet, tmp_path: Pat
     checkpoint = tmp_path / "published.pth"
     torch.save(state, checkpoint)
     options = ["--checkpoint", str(checkpoint), "--input", "a.png", "--output", "out", "--device", "cpu"]
-    command = ["predict.py", *options, "--scales", "1", "--input-size", "97,73"]
+    command = ["predict.py", *options, "--scales", "1", "--input-size", "65,81"]
     started.run("tests/support/short.py", command, cwd=tmp_path).check_returncode()
-    parser = HumanParser.from_checkpoint(checkpoint, "cpu", input_size=(97, 73))
+    parser = HumanParser.from_checkpoint(checkpoint, "cpu", input_size=(65, 81))
     assert parser.class_names == LIP.class_names
     expected = parser.predict(tmp_path / "a.png")
     assert len(np.unique(expected)) > 1
     np.testing.assert_array_equal(mask(tmp_path / "out/masks/a.png"), expected)
-    model = load_model(checkpoint, input_size=(97, 73)).model
+    model = load_model(checkpoint, input_size=(65, 81)).model
     checkpoint.unlink()
     write_snapshot(tmp_path / "snapshot.pth", snapshot_content(model, LIP))
     again = HumanParser.from_checkpoint(tmp_path / "snapshot.pth", "cpu")
-    assert again.input_size == (97, 73)
+    assert again.input_size == (65, 81)
     np.testing.assert_array_equal(again.predict(tmp_path / "a.png"), expected)
