@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dataset.people import make_dataset
+from tests.support.started import stand_in
 from utils.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +122,7 @@ SLURM = {
     "run.sh": f"""#!/usr/bin/env bash
         here='{ROOT}'
         source "$here/utils/launch/environment.sh"
-        python={sys.executable} launch '{ROOT}/tests/support/train_tiny.py' --data-dir "$DATA_DIR" "$@" """,
+        python=$PYTHON launch '{ROOT}/tests/support/train_tiny.py' --data-dir "$DATA_DIR" "$@" """,
 }
 
 
@@ -134,9 +135,8 @@ def free_port(lowest: int) -> int:
     raise AssertionError
 
 
-@pytest.mark.slow
 def test_the_slurm_script_trains_on_two_machines(tmp_path: Path) -> None:
-    """It takes seconds because four Pythons import PyTorch: on each machine torchrun, and a process of training."""
+    """Four programs: on each machine torchrun, and a process of training."""
     data = make_dataset(tmp_path / "people", num_train=4, num_val=1, size=(90, 70), workers=1)
     for name, text in SLURM.items():
         (tmp_path / name).write_text(text)
@@ -145,7 +145,7 @@ def test_the_slurm_script_trains_on_two_machines(tmp_path: Path) -> None:
     slurm |= {"SLURM_JOB_ID": str(free_port(20000) - 20000), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     settings = {"DATA_DIR": str(data), "GPUS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     options = f"--snapshot-dir {tmp_path}/run --input-size 65,65 --epochs 1 --batch-size 2 --num-workers 0 --device cpu"
-    result = run_script("docs/slurm.sh", *options.split(), **slurm, **settings)
+    result = run_script("docs/slurm.sh", *options.split(), **slurm, **settings, **stand_in(tmp_path))
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("1 steps of 4 images on 2 x CPU") == 1  # one machine speaks
     assert (tmp_path / "run" / "DEMO_epoch_Last.pth").is_file()

@@ -1,7 +1,8 @@
 """Start scripts as processes of their own that need not import PyTorch first, which takes four seconds of a core.
 
 `start` and `run` do what `subprocess.Popen` and `subprocess.run` do for `python SCRIPT ARGUMENTS`; `start_together` and
-`run_together` do it for several processes that know of each other, as torchrun does where nothing crashes.
+`run_together` do it for several processes that know of each other, as torchrun does where nothing crashes; `stand_in`
+does it for what shell scripts and torchrun itself start.
 
 This file run as a script is the process that has imported everything, has computed nothing yet, and forks at command.
 """
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 ROOT = Path(__file__).parents[2]
+FORKING = "TESTS_FORKING_PID"
+"""The variable that tells stand-ins which process forks."""
 IMPORTED = ("train", "evaluate_multiscale", "predict", "app", "torch.distributed.run", "tests.support.tiny_parser")
 
 
@@ -34,10 +37,10 @@ class Started:
         self.folder = Path(tempfile.mkdtemp(prefix="started-"))
         for name in ("stdout", "stderr", *order["outputs"]):
             (self.folder / name).touch()  # to be read whenever it has started
-        pipe = _forking().stdin
-        assert pipe is not None
-        pipe.write(json.dumps({"folder": str(self.folder), **order}) + "\n")
-        pipe.flush()
+        (self.folder / "order").write_text(json.dumps(order))
+        # The process that forks is asked in lines so short that those of several programs do not mix.
+        with open(f"/proc/{_forking_pid()}/fd/0", "w") as pipe:
+            pipe.write(f"{self.folder}\n")
         wait_for((self.folder / "pid").exists, "the process", 60)
         self.pid = int((self.folder / "pid").read_text())
         self.returncode: int | None = None
@@ -76,13 +79,18 @@ def start(
     cwd: str | os.PathLike[str] | None = None,
     environment: Mapping[str, str] | None = None,
     output: Path | None = None,
+    outputs: Sequence[str] = ("stdout", "stderr"),
+    parent: int | None = None,
 ) -> Started:
-    """Start `python SCRIPT ARGUMENTS` with variables beside those of this process; `output` is for all that it says."""
+    """Start `python SCRIPT ARGUMENTS` with variables beside those of this process; `output` is for all that it says,
+    `outputs` are two files for what it says to standard output and to standard error. It takes `parent` for its parent,
+    as trainings tell torchruns apart, or this process."""
     order = {
         "argv": [os.fspath(ROOT / script), *(os.fspath(argument) for argument in arguments)],
         "cwd": os.fspath(cwd or Path.cwd()),
+        "parent": parent or os.getpid(),
         "environment": {**os.environ, **(environment or {})},
-        "outputs": [str(output)] * 2 if output else ["stdout", "stderr"],
+        "outputs": [str(output)] * 2 if output else outputs,
     }
     return Started(order)
 
@@ -121,6 +129,17 @@ def _ended(
     )
 
 
+def stand_in(folder: Path) -> dict[str, str]:
+    """Return variables that let shell scripts of the project, and torchrun, start programs without importing PyTorch.
+
+    The Python that they name is a file in `folder`.
+    """
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {Path(__file__).with_name("python.py")} "$@"\n')
+    python.chmod(0o755)
+    return {"PYTHON": str(python), "PYTHON_EXEC": str(python), FORKING: str(_forking_pid())}
+
+
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     """Return what a condition gives as soon as it gives something."""
     end = time.monotonic() + seconds
@@ -139,12 +158,14 @@ def free_port() -> int:
 
 
 @functools.cache
-def _forking() -> "subprocess.Popen[str]":
-    """Return the process that forks, which lives as long as this one."""
-    process = subprocess.Popen([sys.executable, __file__], cwd=ROOT, stdin=subprocess.PIPE, text=True)
+def _forking_pid() -> int:
+    """Return the process that forks: that of the stand-in's test, else one that lives as long as this process."""
+    if FORKING in os.environ:
+        return int(os.environ[FORKING])
+    process = subprocess.Popen([sys.executable, __file__], cwd=ROOT, stdin=subprocess.PIPE)
     assert process.stdin is not None
     atexit.register(process.stdin.close)
-    return process
+    return process.pid
 
 
 def _fork_at_command(commands: IO[str]) -> dict[str, Any] | None:
@@ -154,11 +175,10 @@ def _fork_at_command(commands: IO[str]) -> dict[str, Any] | None:
         if os.fork():
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        command: dict[str, Any] = json.loads(line)
+        folder = Path(line.rstrip("\n"))
         pid = os.fork()
         if not pid:
-            return command
-        folder = Path(command["folder"])
+            return {"folder": folder, **json.loads((folder / "order").read_text())}
         _write(folder / "pid", pid)
         _write(folder / "status", os.waitpid(pid, 0)[1])
         os._exit(0)
@@ -174,11 +194,15 @@ def _become(command: dict[str, Any]) -> None:
     """Be what `python SCRIPT ARGUMENTS` would be."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    folder = Path(command["folder"])
-    for number, path in enumerate([os.devnull, *(folder / name for name in command["outputs"])]):
+    outputs = (command["folder"] / name for name in command["outputs"])
+    for number, path in enumerate([os.devnull, *outputs]):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)
+    # Those of before may have had files where these have pipes, in which nobody can seek.
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.getppid = lambda: command["parent"]
     os.chdir(command["cwd"])
     os.environ.clear()
     os.environ.update(command["environment"])

@@ -258,7 +258,8 @@ def test_torchrun_restarts_from_the_last_snapshot_of_the_run_and_of_no_other(
     (folder / "DEMO_epoch_Last.pth").write_bytes(earlier)
     torchrun = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "2", "--monitor-interval", "0.2"]
     command = [*torchrun, str(TINY), *arguments(people, folder, "--batch-size", "2")]
-    result = started.run(torch.distributed.run.__file__, command, environment={"DIE_AT_STEPS": "2,9"})
+    environment = started.stand_in(tmp_path) | {"DIE_AT_STEPS": "2,9"}
+    result = started.run(torch.distributed.run.__file__, command, environment=environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Continuing") == 1
     assert f"step 6 of {STEPS}" in result.stdout
