@@ -27,7 +27,9 @@ from typing import IO, Any, cast
 ROOT = Path(__file__).parents[2]
 FORKING = "TESTS_FORKING_PID"
 """The variable that tells stand-ins which process forks."""
-IMPORTED = ("train", "evaluate_multiscale", "predict", "app", "torch.distributed.run", "tests.support.tiny_parser")
+PROGRAMS = ("train", "evaluate_multiscale", "predict", "app", "torch.distributed.run", "tests.support.tiny_parser")
+# Newer versions of PyTorch import the last, in seconds, where deterministic algorithms are asked for.
+IMPORTED = (*PROGRAMS, "torch._inductor.config")
 
 
 class Started:
