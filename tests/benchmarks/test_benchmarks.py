@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from benchmarks import training_step
 from benchmarks.harness import yardstick
 from networks import CSENet
-from tests.support.building import SHORT
+from tests.support.building import SHORT, empty_network
+from tests.support.started import stand_in
 
 pytestmark = [pytest.mark.newest_only, pytest.mark.slow]
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -45,10 +47,16 @@ class QuickYardstick(nn.Module):
 
 
 @pytest.fixture
-def _short_backbone(short_backbones: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_backbone(short_backbones: None, short_network: CSENet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what runs in this process have networks that take no seconds to build."""
+
+    def build(*sizes: Any, **_: int) -> CSENet:
+        network = empty_network(*sizes, depth=SHORT)
+        network.load_state_dict(short_network.state_dict())
+        return network.train()
+
     for name in ("training_step", "scaling"):
-        monkeypatch.setattr(f"benchmarks.{name}.CSENet", lambda *sizes, **_: CSENet(*sizes, depth=SHORT))
+        monkeypatch.setattr(f"benchmarks.{name}.CSENet", build)
 
 
 @pytest.fixture
@@ -148,9 +156,9 @@ def test_scaling_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no GPU")
-def test_without_a_gpu_its_benchmark_says_so_and_ends_with_a_status_of_its_own() -> None:
+def test_without_a_gpu_its_benchmark_says_so_and_ends_with_a_status_of_its_own(tmp_path: Path) -> None:
     command = ["bash", str(BENCHMARKS / "gpu.sh")]
-    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHON": sys.executable})
+    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | stand_in(tmp_path))
     assert ended.returncode == 3
     assert ended.stderr == "benchmarks/gpu.sh: PyTorch finds no CUDA GPU here, so there is nothing to measure\n"
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support import started
 
-PROGRAMS = ("processes.py", "train_tiny.py")
+PROGRAMS = ("gpu_rows.py", "processes.py", "train_tiny.py")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
