@@ -3,6 +3,7 @@
 Shared networks are in eval mode and must stay as they are; a test that trains one takes a copy.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,18 @@ from torch import Tensor
 import predict
 from networks import CSENet
 from tests.golden.recorded import published_weights
-from tests.support import building
+from tests.support import building, started
 from tests.support.building import Build, empty_network
 from tests.support.predicting import Run
 from tests.support.tiny_parser import tiny_parser
 from utils.checkpoint import load_weights
 from utils.inference import HumanParser
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let one process fork for all processes of pytest-xdist: it takes ten seconds of a core to import everything."""
+    if getattr(session.config.option, "numprocesses", None):
+        os.environ[started.FORKING] = str(started.forking_pid())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

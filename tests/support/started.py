@@ -26,7 +26,7 @@ from typing import IO, Any, cast
 
 ROOT = Path(__file__).parents[2]
 FORKING = "TESTS_FORKING_PID"
-"""The variable that tells stand-ins which process forks."""
+"""The variable that tells stand-ins, and the processes of pytest-xdist, which process forks."""
 PROGRAMS = ("train", "evaluate_multiscale", "predict", "app", "torch.distributed.run", "tests.support.tiny_parser")
 # Newer versions of PyTorch import the last, in seconds, where deterministic algorithms are asked for.
 IMPORTED = (*PROGRAMS, "torch._inductor.config")
@@ -41,7 +41,7 @@ class Started:
             (self.folder / name).touch()  # to be read whenever it has started
         (self.folder / "order").write_text(json.dumps(order))
         # The process that forks is asked in lines so short that those of several programs do not mix.
-        with open(f"/proc/{_forking_pid()}/fd/0", "w") as pipe:
+        with open(f"/proc/{forking_pid()}/fd/0", "w") as pipe:
             pipe.write(f"{self.folder}\n")
         wait_for((self.folder / "pid").exists, "the process", 60)
         self.pid = int((self.folder / "pid").read_text())
@@ -139,7 +139,7 @@ def stand_in(folder: Path) -> dict[str, str]:
     python = folder / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {Path(__file__).with_name("python.py")} "$@"\n')
     python.chmod(0o755)
-    return {"PYTHON": str(python), "PYTHON_EXEC": str(python), FORKING: str(_forking_pid())}
+    return {"PYTHON": str(python), "PYTHON_EXEC": str(python), FORKING: str(forking_pid())}
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -160,8 +160,8 @@ def free_port() -> int:
 
 
 @functools.cache
-def _forking_pid() -> int:
-    """Return the process that forks: that of the stand-in's test, else one that lives as long as this process."""
+def forking_pid() -> int:
+    """Return the process that forks: the one that a variable names, else one that lives as long as this process."""
     if FORKING in os.environ:
         return int(os.environ[FORKING])
     process = subprocess.Popen([sys.executable, __file__], cwd=ROOT, stdin=subprocess.PIPE)
