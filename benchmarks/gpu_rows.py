@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import (
     autocast,
     loss_alone,
+    network_and_batch,
     option_parser,
-    random_batch,
     ratio,
     report,
     take_turns,
@@ -38,7 +38,7 @@ from utils.cli import IMAGES_AT_ONCE
 from utils.inference.crop_parser import MULTI_SCALES, fused_logits
 from utils.inference.engines import TorchEngine
 from utils.losses import CSENetLoss
-from utils.training.state import compile_blocks, fastest_layout
+from utils.training.state import compile_blocks
 
 CLASSES = 20
 SIDE_OF_PRODUCT = 8192
@@ -48,35 +48,29 @@ Row = tuple[str, str, str]
 """A line of the table: what, its figure, and the goal."""
 
 
-def network_and_batch(options: argparse.Namespace, amp: str) -> tuple[CSENet, Tensor, Tensor]:
+def prepared(options: argparse.Namespace, amp: str) -> tuple[CSENet, Tensor, Tensor]:
     """Return a network, and images and labels, in the layout that belongs to `amp`."""
-    device = torch.device(options.device)
-    layout = torch.contiguous_format if amp == "off" else fastest_layout(device)
-    network = CSENet(CLASSES, options.size, depth=options.depth).to(device).to(memory_format=layout)
+    layout = torch.contiguous_format if amp == "off" else None
+    network, images, labels = network_and_batch(options.batch, options.size, options, layout)
     if options.compile and amp != "off":
         compile_blocks(network)
-    return network, *random_batch(options.batch, options.size, device, layout)
+    return network, images, labels
 
 
 def training(options: argparse.Namespace, amp: str) -> tuple[Callable[[], Tensor], Callable[[], object]]:
     """Return a training step in `amp`, and the loss, forward and backward, of its outputs."""
-    network, images, labels = network_and_batch(options, amp)
+    network, images, labels = prepared(options, amp)
     criterion = CSENetLoss(CLASSES)
     with torch.no_grad(), autocast(images.device, amp):
         out = network(images)
     return training_step(network, images, labels, criterion, amp), loss_alone(criterion, out, labels)
 
 
-def multi_scale(options: argparse.Namespace, amp: str) -> Callable[[], None]:
+def multi_scale(options: argparse.Namespace, amp: str) -> Callable[[], object]:
     """Return a function that parses a batch at three scales with mirror in `amp`."""
-    network, images, _ = network_and_batch(options, amp)
+    network, images, _ = prepared(options, amp)
     engine = TorchEngine(network.eval(), images.device, amp=amp)
-
-    @torch.inference_mode()
-    def run() -> None:
-        fused_logits(engine, images, scales=MULTI_SCALES).argmax(dim=1)
-
-    return run
+    return torch.inference_mode()(lambda: fused_logits(engine, images, scales=MULTI_SCALES).argmax(dim=1))
 
 
 def in_precisions(low: Callable[[], object], full: Callable[[], object]) -> dict[str, Callable[[], object]]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dataset.options import COUNT, PERIOD_OR_NEVER, OptionParser, Whole
 from dataset.writing import write_json
-from networks import CSENetOutput
+from networks import CSENet, CSENetOutput
 from utils.cli import device_option, size_option
 from utils.device import AMP_DTYPES
 from utils.losses import CSENetLoss
@@ -69,17 +69,19 @@ def yardstick(num_classes: int = 20) -> nn.Module:
     return network
 
 
-def random_batch(
-    count: int, size: tuple[int, int], device: torch.device, layout: torch.memory_format | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return images (N, 3, H, W) and labels (N, H, W) of 20 classes: random, and the same each time.
+def network_and_batch(
+    count: int, size: tuple[int, int], options: argparse.Namespace, layout: torch.memory_format | None = None
+) -> tuple[CSENet, Tensor, Tensor]:
+    """Return a network of 20 classes, images (N, 3, H, W) and labels (N, H, W): random, and the same each time.
 
-    `layout` is that of the images in memory, if not that of a training.
+    `layout` is that of network and images in memory, if not that of a training.
     """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(count, 3, *size, generator=generator)
-    labels = torch.randint(20, (count, *size), generator=generator, dtype=torch.uint8)
-    return images.to(device).contiguous(memory_format=layout or fastest_layout(device)), labels.to(device)
+    device = torch.device(options.device)
+    layout = layout or fastest_layout(device)
+    torch.manual_seed(0)
+    network = CSENet(20, size, depth=options.depth).to(device).to(memory_format=layout)
+    images = torch.randn(count, 3, *size).to(device).contiguous(memory_format=layout)
+    return network, images, torch.randint(20, (count, *size), dtype=torch.uint8).to(device)
 
 
 def autocast(device: torch.device, amp: str) -> torch.autocast:

@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import option_parser, random_batch, report, training_step
+from benchmarks.harness import network_and_batch, option_parser, report, training_step
 from benchmarks.inference_speed import recorded_network
 from dataset.command import run_command
 from networks import CSENet
@@ -28,7 +28,6 @@ from utils.cli import IMAGES_AT_ONCE
 from utils.inference.crop_parser import fused_logits
 from utils.inference.engines import TorchEngine
 from utils.losses import CSENetLoss
-from utils.training.state import fastest_layout
 
 KINDS = {
     "convolution": ("conv",),
@@ -63,19 +62,17 @@ def shares(run: Callable[[], object], device: torch.device) -> dict[str, float]:
     return {kind: 100 * time / times.total() for kind, time in times.most_common()}
 
 
-def training(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
+def training(options: argparse.Namespace) -> Callable[[], Tensor]:
     """Return a function that does a training step and returns its loss."""
-    network = CSENet(20, options.size, depth=options.depth).to(device).to(memory_format=fastest_layout(device))
-    images, labels = random_batch(options.batch, options.size, device)
-    return training_step(network, images, labels, CSENetLoss(20), options.amp)
+    return training_step(*network_and_batch(options.batch, options.size, options), CSENetLoss(20), options.amp)
 
 
-def evaluation(options: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
+def evaluation(options: argparse.Namespace) -> Callable[[], Tensor]:
     """Return a function that parses one image with its mirror image and returns the logits."""
     # The activations of random weights grow beyond all bounds where BatchNorm has not met a batch yet.
     network = recorded_network(options.size) if options.depth == 101 else CSENet(20, options.size, depth=50).eval()
-    engine = TorchEngine(network, device, amp=options.amp)
-    image = torch.randn(1, 3, *options.size, device=device)
+    engine = TorchEngine(network, torch.device(options.device), amp=options.amp)
+    image = torch.randn(1, 3, *options.size, device=engine.device)
 
     @torch.inference_mode()
     def run() -> Tensor:
@@ -99,7 +96,7 @@ def main() -> None:
         torch.set_num_threads(1)  # the profiler sees this thread alone
     found = {}
     for name, make in {"training step": training, "evaluation": evaluation}.items():
-        run = make(options, device)
+        run = make(options)
         results = [run()]
         found[name] = shares(lambda run=run, results=results: results.append(run()), device)  # type: ignore[misc]
         tolerance = TOLERANCES[options.amp]

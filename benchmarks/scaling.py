@@ -26,14 +26,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import option_parser, random_batch, report, take_turns, training_step
+from benchmarks.harness import network_and_batch, option_parser, report, take_turns, training_step
 from dataset.command import run_command
-from networks import CSENet
 from utils.losses import CSENetLoss
 from utils.pictures.figures import Picture, font, save_picture
-from utils.training.state import fastest_layout
 
-CLASSES = 20
 COLOURS = ((31, 119, 180), (214, 39, 40))
 WIDTH, HEIGHT = 420, 320
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 34, 46
@@ -45,23 +42,15 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-def network_for(size: tuple[int, int], options: argparse.Namespace) -> CSENet:
-    """Return the same network in every process."""
-    torch.manual_seed(0)
-    device = torch.device(options.device)
-    return CSENet(CLASSES, size, depth=options.depth).to(device).to(memory_format=fastest_layout(device))
-
-
 def step_of(count: int, size: tuple[int, int], options: argparse.Namespace) -> Callable[[], object]:
     """Return a function that does one training step."""
-    images, labels = random_batch(count, size, torch.device(options.device))
-    return training_step(network_for(size, options), images, labels, CSENetLoss(CLASSES))
+    return training_step(*network_and_batch(count, size, options), CSENetLoss(20))
 
 
 def forward_of(count: int, size: tuple[int, int], options: argparse.Namespace) -> Callable[[], object]:
     """Return a function that does one forward pass, as an evaluation does."""
-    network = network_for(size, options).eval()
-    images, _ = random_batch(count, size, torch.device(options.device))
+    network, images, _ = network_and_batch(count, size, options)
+    network.eval()
     return torch.inference_mode()(lambda: network(images))
 
 
@@ -75,9 +64,8 @@ def train_together(rank: int, world_size: int, folder: str, options: argparse.Na
     store = f"file://{folder}/store-{world_size}"
     dist.init_process_group(backend, init_method=store, rank=rank, world_size=world_size)
     check_gradient(rank, world_size, options)
-    images, labels = random_batch(1, options.size, torch.device(options.device))
-    network = DistributedDataParallel(network_for(options.size, options))
-    step = training_step(network, images, labels, CSENetLoss(CLASSES))
+    network, images, labels = network_and_batch(1, options.size, options)
+    step = training_step(DistributedDataParallel(network), images, labels, CSENetLoss(20))
     dist.barrier()
     seconds = take_turns({"step": step}, options)["step"]
     if rank == 0:
@@ -87,9 +75,8 @@ def train_together(rank: int, world_size: int, folder: str, options: argparse.Na
 
 def check_gradient(rank: int, world_size: int, options: argparse.Namespace) -> None:
     """Raise AssertionError where the processes' gradient is not the mean of those of single images."""
-    network = network_for(options.size, options).eval()
-    images, labels = random_batch(world_size, options.size, torch.device(options.device))
-    criterion, weight = CSENetLoss(CLASSES), network.final_head.get_parameter("classifier.conv.weight")
+    network, images, labels = network_and_batch(world_size, options.size, options)
+    criterion, weight = CSENetLoss(20), network.eval().final_head.get_parameter("classifier.conv.weight")
     losses = [criterion(network(images[i : i + 1]), labels[i : i + 1])[0] for i in range(world_size)]
     (expected,) = torch.autograd.grad(torch.stack(losses).mean(), weight)
     parallel = DistributedDataParallel(network)

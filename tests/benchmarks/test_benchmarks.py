@@ -55,7 +55,7 @@ def _short_backbone(short_backbones: None, short_network: CSENet, monkeypatch: p
         network.load_state_dict(short_network.state_dict())
         return network.train()
 
-    for name in ("training_step", "scaling"):
+    for name in ("training_step", "harness"):
         monkeypatch.setattr(f"benchmarks.{name}.CSENet", build)
 
 
