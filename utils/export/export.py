@@ -55,7 +55,7 @@ def export(model: CSENet, metadata: NetworkMetadata, output: Path, file_format: 
         raise ExportError("this format holds weights; that the network ends in classes cannot be said in it")
     with whole_path(output) as partial:
         run = FORMATS[file_format](model, metadata, partial)
-        comparisons = compare(model, run, model.input_size, classes=metadata.result == "classes")
+        comparisons = compare(model, run, classes=metadata.result == "classes")
         check(comparisons, str(output))
     return comparisons
 
@@ -102,8 +102,7 @@ def write_published(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run
     state = {f"module.{name}": tensor for name, tensor in to_published(model.state_dict()).items()}
     with path.open("xb") as file:
         save_tensors(state, file)
-    loaded = load_model(path, input_size=model.input_size).model
-    return lambda images: loaded(images).final
+    return FinalLogits(load_model(path, input_size=model.input_size).model)
 
 
 def write_safetensors(model: CSENet, metadata: NetworkMetadata, path: Path) -> Run:
@@ -114,8 +113,7 @@ def write_safetensors(model: CSENet, metadata: NetworkMetadata, path: Path) -> R
     except ImportError as error:
         raise ExportError("this format needs the package safetensors: pip install safetensors") from error
     path.write_bytes(content)
-    loaded = load_model(path).model
-    return lambda images: loaded(images).final
+    return FinalLogits(load_model(path).model)
 
 
 FORMATS = {"onnx": write_onnx, "torch": write_program, "safetensors": write_safetensors, "published": write_published}

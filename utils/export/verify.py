@@ -46,10 +46,12 @@ class Comparison(NamedTuple):
         return f"{self.content}, {size}: {logits}classes agree on {100 * self.equal / self.pixels:.3f} %"
 
 
-def compare(model: CSENet, run: Run, input_size: tuple[int, int], *, classes: bool) -> list[Comparison]:
-    """Compare on a random image and on three drawn people, each at three sizes."""
+def compare(model: CSENet, run: Run, *, classes: bool) -> list[Comparison]:
+    """Compare on a random image and on three drawn people, at the smallest size, the training's and another shape."""
+    height, width = model.input_size
+    another = (max(SMALLEST_SIDE, height * 3 // 4), width * 5 // 4)
     comparisons = []
-    for size in check_sizes(input_size):
+    for size in ((SMALLEST_SIDE, SMALLEST_SIDE), (height, width), another):
         noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
         people = torch.stack([torch.from_numpy(draw_person(seed, size)[0]).permute(2, 0, 1) for seed in range(3)])
         for content, images in (("random", noise), ("drawn people", normalise(people))):
@@ -78,12 +80,6 @@ def check(comparisons: list[Comparison], where: str) -> None:
 def overall_agreement(comparisons: list[Comparison]) -> float:
     """Return on how many pixels of all batches the classes agree, in percent."""
     return 100 * sum(c.equal for c in comparisons) / sum(c.pixels for c in comparisons)
-
-
-def check_sizes(input_size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the smallest size, the training size, and one of another shape."""
-    height, width = (max(SMALLEST_SIDE, side) for side in input_size)
-    return [(SMALLEST_SIDE, SMALLEST_SIDE), (height, width), (max(SMALLEST_SIDE, height * 3 // 4), width * 5 // 4)]
 
 
 @torch.inference_mode()

@@ -23,15 +23,16 @@ from dataset.descriptions import BUILT_IN
 from dataset.people import draw_person
 from networks import CSENet, CSENetOutput
 from tests.support.building import Build, without_middle_stages
+from tests.support.tiny_network import TinyNetwork
 from tests.support.tiny_parser import CROP, tiny_network
 from utils.checkpoint import CheckpointError
 from utils.checkpoint.metadata import NetworkMetadata, Result, read_metadata
 from utils.checkpoint.snapshots import load_model, snapshot_content, write_snapshot
 from utils.export.export import METADATA_FILE, WEIGHTS_ALONE, ExportError, export
-from utils.export.verify import Comparison, VerificationError, check, check_sizes, compare_batch
+from utils.export.verify import Comparison, VerificationError, check, compare, compare_batch
 from utils.inference import HumanParser
 from utils.inference.crop_parser import CropParser
-from utils.inference.engines import OnnxEngine, TorchEngine, open_session, run_session
+from utils.inference.engines import FinalLogits, OnnxEngine, TorchEngine, open_session, run_session
 
 ROOT = Path(__file__).parents[3]
 LIP = BUILT_IN["lip"]
@@ -256,9 +257,16 @@ def test_rounding_may_decide_ties_of_the_edge_branch() -> None:
     assert compare_batch(model, lambda _: far, "", images, classes=False).difference == 0.5
 
 
-def test_small_networks_are_checked_at_sizes_they_accept() -> None:
-    assert check_sizes((473, 473)) == [(65, 65), (473, 473), (354, 591)]
-    assert check_sizes((40, 64)) == [(65, 65), (65, 65), (65, 81)]
+@pytest.mark.parametrize(
+    ("crop", "sizes"),
+    [((129, 97), [(65, 65), (129, 97), (96, 121)]), ((70, 65), [(65, 65), (70, 65), (65, 81)])],
+)
+def test_networks_are_checked_at_three_sizes_that_they_accept(
+    crop: tuple[int, int], sizes: list[tuple[int, int]]
+) -> None:
+    model: Any = TinyNetwork(20, crop).eval()
+    comparisons = compare(model, FinalLogits(model), classes=False)
+    assert list(dict.fromkeys(c.shape[2:] for c in comparisons)) == sizes
 
 
 def test_missing_packages_are_named(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
