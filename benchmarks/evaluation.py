@@ -41,19 +41,6 @@ from utils.metrics import ConfusionMatrix
 LIP = BUILT_IN["lip"]
 
 
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = option_parser(__doc__, warmup=0, repeat=3)
-    add = parser.add_argument
-    add("--pictures", type=COUNT, default=16, help="in the folder (16)")
-    add("--batch", type=IMAGES_AT_ONCE, default=8, help="pictures at once (8)")
-    add("--scales", type=scales_option, default=(1.0,), metavar="S,S...", help="of the crop, averaged (1)")
-    add("--num-workers", type=WORKERS_OR_NONE, default=1, help="processes that read pictures (1)")
-    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
-    add("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast (off: float32)")
-    return parse_options(parser)
-
-
 def check(found: NDArray[np.int64], parser: CropParser, samples: Sequence[Sample], size: tuple[int, int]) -> None:
     """Raise AssertionError where the samples, parsed and counted one by one, give another matrix."""
     expected = ConfusionMatrix(LIP.num_classes)
@@ -82,7 +69,15 @@ def bare_network(engine: TorchEngine, options: argparse.Namespace) -> Callable[[
 
 def main() -> None:
     """Check and time the evaluation of a folder, and print what was measured on what."""
-    options = read_options()
+    arguments = option_parser(__doc__, warmup=0, repeat=3)
+    add = arguments.add_argument
+    add("--pictures", type=COUNT, default=16, help="in the folder (16)")
+    add("--batch", type=IMAGES_AT_ONCE, default=8, help="pictures at once (8)")
+    add("--scales", type=scales_option, default=(1.0,), metavar="S,S...", help="of the crop, averaged (1)")
+    add("--num-workers", type=WORKERS_OR_NONE, default=1, help="processes that read pictures (1)")
+    add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
+    add("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast (off: float32)")
+    options = parse_options(arguments)
     device = torch.device(options.device)
     engine = TorchEngine(CSENet(20, options.size, depth=options.depth).eval().to(device), device, amp=options.amp)
     parser = CropParser(engine, scales=options.scales, flip_pairs=LIP.flip_pairs, deterministic=True)

@@ -25,6 +25,7 @@ from dataset.workers import available_cores
 from networks import CSENet
 from tests.golden.recorded import published_weights
 from utils.checkpoint import load_weights
+from utils.checkpoint.snapshots import blank_network
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.inference.engines import Engine, OpenVinoEngine, TorchEngine
 
@@ -33,9 +34,7 @@ MAX_DIFFERENCE = 1e-3
 
 def recorded_network(size: tuple[int, int]) -> CSENet:
     """Return the network with the weights of the recorded numbers, on the CPU and in evaluation mode."""
-    with torch.device("meta"):  # no time spent on initial values that are about to be replaced
-        network = CSENet(20, size)
-    return load_weights(network.to_empty(device="cpu"), published_weights()).eval()
+    return load_weights(blank_network(20, size, depth=101), published_weights()).eval()
 
 
 def build(name: str, network: CSENet, device: torch.device, amp: str) -> Engine:

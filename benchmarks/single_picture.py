@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -25,24 +24,20 @@ from benchmarks.inference_speed import build, recorded_network
 from dataset.command import run_command
 from dataset.descriptions import BUILT_IN
 from dataset.people import draw_person
-from networks import CSENet
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.inference import HumanParser
+from utils.inference.engines import FinalLogits
 
 PICTURE = (640, 480)
 MIN_AGREEMENT = 0.999
 
 
-class PlainEngine:
+class PlainEngine(FinalLogits):
     """The network as it is trained, with nothing folded: what class maps are compared with."""
 
-    def __init__(self, network: CSENet, device: torch.device) -> None:
-        self.network, self.device = network, device
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map normalised images (N, 3, H, W) to logits (N, K, ~H/4, ~W/4)."""
-        logits: Tensor = self.network(images).final
-        return logits
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
 
 def main() -> None:
@@ -58,7 +53,7 @@ def main() -> None:
     description = BUILT_IN["lip"]
     engine = build(options.engine, network, device, options.amp)
     engines = HumanParser(engine, description, options.size, deterministic=options.deterministic)
-    plain = HumanParser(PlainEngine(network.to(device), device), description, options.size)
+    plain = HumanParser(PlainEngine(network.to(device)), description, options.size)
     pictures = [np.ascontiguousarray(draw_person(i, PICTURE)[0][..., ::-1]) for i in range(max(options.pictures))]
     ours, theirs = engines.predict(pictures[:2]), plain.predict(pictures[:2])
     agreement = float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)]))
@@ -66,12 +61,7 @@ def main() -> None:
     assert options.amp != "off" or agreement >= MIN_AGREEMENT, "the engine computes something else"
 
     deeplab, image = yardstick().eval().to(device), torch.randn(1, 3, *options.size, device=device)
-
-    @torch.inference_mode()
-    def two_forwards() -> None:
-        deeplab(image)
-        deeplab(image)
-
+    two_forwards = torch.inference_mode()(lambda: (deeplab(image), deeplab(image)))
     runs: dict[str, Callable[[], object]] = {"two yardsticks": two_forwards}
     for count in options.pictures:
         runs[f"predict, {count} at once"] = partial(engines.predict, pictures[:count])

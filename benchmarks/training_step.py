@@ -30,12 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import harness
 from benchmarks.harness import CLASSES, option_parser, ratio, report, take_turns, yardstick
+from benchmarks.inference_speed import recorded_network
 from dataset.command import run_command
 from dataset.people import draw_person
 from networks import CSENet
-from tests.golden.recorded import label_maps, load, published_weights, random_images
-from utils.checkpoint import load_weights
-from utils.checkpoint.snapshots import blank_network
+from tests.golden.recorded import label_maps, load, random_images
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.losses import CSENetLoss
 from utils.training.state import fastest_layout
@@ -47,7 +46,7 @@ NETWORKS = ("CSENet", "yardstick")
 def check_step(device: torch.device) -> None:
     """Raise AssertionError where loss or gradient of a float32 step differ from those of the published code."""
     recorded = load("train_97")
-    network = load_weights(blank_network(20, (97, 97), depth=101), published_weights()).train()
+    network = recorded_network((97, 97)).train()
     for module in network.modules():
         if isinstance(module, nn.Dropout2d):
             module.p = 0.0
