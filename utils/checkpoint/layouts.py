@@ -1,7 +1,7 @@
 """The layouts that weights come in: which one a checkpoint has, and whether its tensors fit a network."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dataset import IGNORE_LABEL
-from dataset.files import printable
+from dataset.files import first_few, printable
 from networks.resnet import BLOCKS, ResNet
 from utils.checkpoint.files import CheckpointError
 from utils.checkpoint.published_names import imagenet_name, published_name, strip_wrappers, timm_name
@@ -83,8 +83,8 @@ def fitting_tensors(weights: Weights, expected: Mapping[str, Tensor]) -> dict[st
     broken = [names[name] for name, tensor in tensors.items() if not is_finite(tensor)]
     if broken:
         raise CheckpointError(
-            f"{weights.where} holds NaN or infinite values in {len(broken)} tensors ({first_few(broken)}); the run "
-            "that wrote it had diverged, use an earlier snapshot"
+            f"{weights.where} holds NaN or infinite values in {len(broken)} tensors ({printable(first_few(broken, 4))})"
+            "; the run that wrote it had diverged, use an earlier snapshot"
         )
     if weights.layout == "timm":
         first = "backbone.conv1.weight"
@@ -132,8 +132,8 @@ def _check_backbone(weights: Weights) -> None:
     if foreign or weights.file_name("backbone.layer1.0.conv1.weight") not in weights.state:
         raise CheckpointError(
             f"{weights.where} is another network: its {len(weights.state)} tensors "
-            f"({first_few(foreign or list(weights.state))}) are neither a CSENet's nor those of the ResNet in it "
-            "(depth 50 or 101, a stem of three 3 x 3 convolutions)"
+            f"({printable(first_few(foreign or list(weights.state), 4))}) are neither a CSENet's nor those of the "
+            "ResNet in it (depth 50 or 101, a stem of three 3 x 3 convolutions)"
         )
 
 
@@ -167,7 +167,7 @@ def _check_names_and_shapes(weights: Weights, expected: Mapping[str, Tensor]) ->
         if name in state and not _converts(state[name].dtype, tensor.dtype)
     ]
     found = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped, "of another type": retyped}
-    problems = [f"{len(names)} {what} ({first_few(names)})" for what, names in found.items() if names]
+    problems = [f"{len(names)} {what} ({printable(first_few(names, 4))})" for what, names in found.items() if names]
     if problems:
         raise CheckpointError(
             f"{weights.where} has the {weights.layout} layout but does not fit the model, which expects "
@@ -190,9 +190,3 @@ def has_plain_values(tensor: Tensor) -> bool:
 def is_finite(tensor: Tensor) -> bool:
     """Say whether all numbers of a tensor are finite, also as float32: networks here have nothing wider."""
     return bool(torch.isfinite(tensor.float()).all())
-
-
-def first_few(names: Sequence[str], count: int = 4) -> str:
-    """List the first few names, and dots if there are more."""
-    shown = names[:count]
-    return printable(", ".join(shown)) + (", ..." if len(names) > len(shown) else "")

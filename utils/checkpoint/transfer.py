@@ -1,17 +1,16 @@
 """A trained parser as the start for other classes and another crop: what does not depend on them is taken over."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from dataset.descriptions import DatasetDescription
-from dataset.files import printable
+from dataset.files import first_few, printable
 from networks import CSENet
 from utils.checkpoint.classes import known_description
 from utils.checkpoint.files import read_checkpoint
-from utils.checkpoint.layouts import find_weights, first_few, fitting_tensors
+from utils.checkpoint.layouts import find_weights, fitting_tensors
 from utils.checkpoint.loading import check_depth, fill
 from utils.checkpoint.snapshots import PUBLISHED_INPUT_SIZE, read_training
 
@@ -46,10 +45,12 @@ def start_from(model: CSENet, dataset: DatasetDescription, path: str | os.PathLi
     if source is None and num_classes == dataset.num_classes:
         source = dataset
     ours, theirs = dataset.class_names, source.class_names if source else ()
-    kept = {ours.index(name): theirs.index(name) for name in ours if name in theirs}  # here -> in the checkpoint
+    kept, new = [name for name in ours if name in theirs], [name for name in ours if name not in theirs]
+    here, there = (torch.tensor([names.index(name) for name in kept], dtype=torch.long) for names in (ours, theirs))
     own, dimensions = model.state_dict(), _class_dimensions(model)
     for name, dimension in dimensions.items():
-        tensors[name] = _take_classes(own[name], tensors[name], dimension, kept)
+        parts = tensors[name].index_select(dimension, there)
+        tensors[name] = own[name].index_copy(dimension, here, parts.to(own[name].dtype))
     model.load_state_dict(tensors, strict=False)  # files from the first years of PyTorch lack the step counters
 
     origin = source.name if source else "classes without names"
@@ -61,7 +62,7 @@ def start_from(model: CSENet, dataset: DatasetDescription, path: str | os.PathLi
     else:
         taken = (
             f"{len(own) - len(dimensions)} tensors are taken over whole; in the {len(dimensions)} that hold something "
-            f"for each class (heads, distribution branches, class gate) {_classes_line(ours, kept)}"
+            f"for each class (heads, distribution branches, class gate) {_classes_line(kept, new)}"
         )
     return (
         f"Starting from {where} ({printable(origin)}, {num_classes} classes, crops of {crop[0]} x {crop[1]}): "
@@ -81,23 +82,15 @@ def _class_dimensions(model: CSENet) -> dict[str, int]:
     }
 
 
-def _take_classes(own: Tensor, theirs: Tensor, dimension: int, kept: Mapping[int, int]) -> Tensor:
-    """Return `own` with the checkpoint's part, along the dimension of classes, for each class that is kept."""
-    here, there = (torch.tensor(list(indices), dtype=torch.long) for indices in (kept.keys(), kept.values()))
-    return own.index_copy(dimension, here, theirs.index_select(dimension, there).to(own.dtype))
-
-
-def _classes_line(names: Sequence[str], kept: Mapping[int, int]) -> str:
+def _classes_line(kept: Sequence[str], new: Sequence[str]) -> str:
     """Say which classes keep what the checkpoint has for them."""
-    old = [name for index, name in enumerate(names) if index in kept]
-    new = [name for index, name in enumerate(names) if index not in kept]
-    if not old:
+    if not kept:
         return f"all {len(new)} classes start anew, since the checkpoint has none of these names"
     if not new:
-        return f"all {len(old)} classes keep theirs, found by their names"
+        return f"all {len(kept)} classes keep theirs, found by their names"
     return (
-        f"the classes of the same name keep theirs ({len(old)}: {first_few(old, _NAMES_SHOWN)}) and the others start "
-        f"anew ({len(new)}: {first_few(new, _NAMES_SHOWN)})"
+        f"the classes of the same name keep theirs ({len(kept)}: {printable(first_few(kept, _NAMES_SHOWN))}) and the "
+        f"others start anew ({len(new)}: {printable(first_few(new, _NAMES_SHOWN))})"
     )
 
 

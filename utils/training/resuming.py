@@ -1,7 +1,6 @@
 """Which snapshot a training goes on from, and whether it is one: damaged ones are passed over for the one before."""
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as shortened
@@ -111,5 +110,5 @@ def _check_scaler(scaler: Any, where: str) -> None:
             raise _damaged(where, f"its scaler's {shortened(name)} is {shortened(value)}")
 
 
-def _damaged(where: str | os.PathLike[str], reason: str) -> CheckpointError:
+def _damaged(where: str, reason: str) -> CheckpointError:
     return CheckpointError(f"{where} is a damaged snapshot: {reason}")

@@ -179,13 +179,13 @@ def test_a_description_of_other_classes_than_the_network_has_is_refused(model: C
 def test_all_differences_are_told_at_once(model: CSENet) -> None:
     state = published("module.")
     del state["module.bn2.weight"], state["module.SPFlt1.gamma"]
-    state["module.surplus"] = torch.zeros(1)
+    state |= {f"module.surplus{number}": torch.zeros(1) for number in range(6)}
     state["module.bn1.weight"] = torch.zeros(())
     state["module.seg3.3.weight"] = torch.zeros(())  # which tells the number of classes
     text = refused(model, state)
     assert "expects 1053 tensors" in text
     assert "2 missing (bn2.weight, SPFlt1.gamma)" in text
-    assert "1 unexpected (surplus)" in text
+    assert "6 unexpected (surplus0, surplus1, surplus2, surplus3 and 2 more)" in text
     assert "2 of another shape (bn1.weight () instead of (64,), seg3.3.weight () instead of (20, 256, 1, 1))" in text
 
 
