@@ -163,21 +163,15 @@ def examples_picture(predict: Predict, samples: Sequence[Sample], dataset: Datas
     count = min(EXAMPLES, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]
     colours, cell = dataset.palette, (220, 150)
-    rows: list[list[Picture]] = []
-    for i, sample in enumerate(chosen):
+    cells: list[Picture] = []
+    for sample in chosen:
         image, label = read_sample(sample, dataset)
         photograph = np.ascontiguousarray(image[..., ::-1])
         prediction = predict(sample, photograph)
-        row = [
-            fit(photograph, cell),
-            fit(colourise(label, colours), cell, smooth=False),
-            fit(colourise(prediction, colours), cell, smooth=False),
-        ]
-        if i % 2:  # two samples side by side
-            rows[-1] += row
-        else:
-            rows.append(row)
-    rows[-1] += [np.full((*cell, 3), 255, dtype=np.uint8)] * (len(rows[0]) - len(rows[-1]))
-    captions = ("photograph", "label", "prediction") * (len(rows[0]) // 3)
-    table = grid(rows, captions)
+        maps = [fit(colourise(classes, colours), cell, smooth=False) for classes in (label, prediction)]
+        cells += [fit(photograph, cell), *maps]
+    columns = min(len(cells), 6)  # two samples side by side
+    cells += [np.full((*cell, 3), 255, dtype=np.uint8)] * (-len(cells) % columns)
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    table = grid(rows, ("photograph", "label", "prediction") * (columns // 3))
     return stack([table, legend(dataset.class_names, colours, table.shape[1])])

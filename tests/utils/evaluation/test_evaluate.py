@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dataset.descriptions import BUILT_IN, load_description
+from dataset.descriptions import BUILT_IN, list_samples, load_description
 from dataset.geometry import back_to_picture
 from dataset.layouts import Sample
 from dataset.people import make_dataset
@@ -28,7 +28,7 @@ from utils.distributed import Processes
 from utils.evaluation.cli import run
 from utils.evaluation.engine import Evaluation
 from utils.evaluation.engine import evaluate as evaluate_crops
-from utils.evaluation.report import evaluation_report, format_report, validation_figures
+from utils.evaluation.report import evaluation_report, examples_picture, format_report, validation_figures
 from utils.metrics import ConfusionMatrix
 
 pytestmark = pytest.mark.usefixtures("short_backbones")
@@ -239,6 +239,18 @@ def test_pictures_show_labels_and_predictions(evaluate: Evaluate, tmp_path: Path
     assert coat > 0.001
     with Image.open(tmp_path / "c.png") as confusion:
         assert min(confusion.size) > 20 * 30
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 3, 1), (2, 6, 1), (3, 6, 2), (4, 6, 2)])
+def test_examples_stand_in_rows_of_two_photographs(people: Path, count: int, columns: int, rows: int) -> None:
+    dataset = load_description(people)
+    samples = list_samples(people, dataset, "val")[:count]
+    picture = examples_picture(lambda _, photograph: np.full(photograph.shape[:2], 7, np.uint8), samples, dataset)
+    assert picture.shape[1] == columns * 156 + 6
+    of_prediction = np.all(picture[22 : 22 + 226 * rows] == dataset.palette[7], axis=2)
+    last = of_prediction[226 * (rows - 1) :]
+    assert last[:, 2 * 156 : 3 * 156].any()
+    assert columns == 3 or last[:, 5 * 156 : 6 * 156].any() == (count % 2 == 0)
 
 
 def test_mistakes_are_told_in_one_line(
