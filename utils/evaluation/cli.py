@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset import IGNORE_LABEL
 from dataset.command import DONE, NOT_ALL_WELL, CommandError, run_command
 from dataset.descriptions import DatasetDescription, list_samples, load_description
 from dataset.files import printable, show
-from dataset.layouts import DatasetError, Sample
+from dataset.layouts import Sample
 from dataset.options import WORKERS_OR_NONE, OptionParser
 from dataset.reading import save_label
 from dataset.workers import cores_of_each, default_workers
@@ -166,11 +165,7 @@ def score_and_report(options: argparse.Namespace) -> int:
     report = folder_report(score, dataset.class_names, folder=options.predictions, table=options.map)
 
     def prediction(sample: Sample, photograph: Picture) -> NDArray[np.uint8]:
-        size = photograph.shape[:2]
-        try:
-            return maps.read(sample, size)
-        except DatasetError:  # it is among the problems
-            return np.full(size, IGNORE_LABEL, dtype=np.uint8)
+        return maps.read(sample, photograph.shape[:2])[0]
 
     write_report(options, report, score.scores.confusion, dataset, samples, prediction)
     if not score.problems:

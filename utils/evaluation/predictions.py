@@ -74,23 +74,27 @@ class MapFolder:
         # predict.py calls it after the whole name of the photograph where another one differs in the suffix alone.
         return self._files.get(sample.id) or self._files.get(sample.id + sample.image_path.suffix)
 
-    def read(self, sample: Sample, size: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return the class map (H, W) of a sample, 255 where it has none of the dataset's classes.
+    def read(self, sample: Sample, size: tuple[int, ...]) -> tuple[NDArray[np.uint8], str | None]:
+        """Return the class map (H, W) of a sample, 255 where it has none of the dataset's classes, and None.
 
-        Raises DatasetError where it is missing, unreadable or not of the `size` (H, W) of the label.
+        Where it is missing, unreadable or not of the `size` (H, W) of the label, it is 255 everywhere, and the second
+        is the reason.
         """
         path = self._path(sample)
-        if path is None:
-            raise DatasetError(f"{self._folder / sample.id}.png: there is no such map")
-        classes = self._classes.read(path)
-        if classes.shape != size:
-            turned = "; it is turned by 90 degrees, as the photograph's EXIF orientation may say" * (
-                classes.shape == size[::-1]
-            )
-            raise DatasetError(
-                f"{path} is {classes.shape[1]} x {classes.shape[0]} pixels, its label {size[1]} x {size[0]}{turned}"
-            )
-        return classes
+        try:
+            if path is None:
+                raise DatasetError(f"{self._folder / sample.id}.png: there is no such map")
+            classes = self._classes.read(path)
+            if classes.shape != size:
+                turned = "; it is turned by 90 degrees, as the photograph's EXIF orientation may say" * (
+                    classes.shape == size[::-1]
+                )
+                raise DatasetError(
+                    f"{path} is {classes.shape[1]} x {classes.shape[0]} pixels, its label {size[1]} x {size[0]}{turned}"
+                )
+        except DatasetError as error:
+            return np.full(size, IGNORE_LABEL, dtype=np.uint8), str(error)
+        return classes, None
 
     def score(self, samples: Sequence[Sample], *, workers: int = 1) -> FolderScore:
         """Compare the maps with the samples' labels, in threads; raises DatasetError for labels that cannot be used."""
@@ -101,20 +105,17 @@ class MapFolder:
             Progress("score", len(samples), "images") as progress,
             prefetch(tasks, workers=workers, depth=4 * workers) as scored,
         ):
-            for counted, problem in scored:
+            for sample, (counted, reason) in zip(samples, scored, strict=True):
                 scores.merge(counted)
-                problems += problem
+                if reason is not None:
+                    problems.append({"id": sample.id, "reason": reason})
                 progress.advance()
         return FolderScore(scores, problems, len(samples), time.perf_counter() - start)
 
-    def _score_one(self, sample: Sample) -> tuple[Scores, list[dict[str, str]]]:
+    def _score_one(self, sample: Sample) -> tuple[Scores, str | None]:
         assert sample.label_path is not None
-        scores, problem = Scores(self._dataset.num_classes), []
+        scores = Scores(self._dataset.num_classes)
         label = read_label(sample.label_path, self._dataset)
-        try:
-            classes = self.read(sample, label.shape)
-        except DatasetError as error:
-            problem = [{"id": sample.id, "reason": str(error)}]
-            classes = np.full_like(label, IGNORE_LABEL)
+        classes, reason = self.read(sample, label.shape)
         scores.update(classes, label)
-        return scores, problem
+        return scores, reason
