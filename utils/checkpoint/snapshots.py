@@ -113,8 +113,6 @@ class Training(NamedTuple):
 def read_training(content: Mapping[str, Any], where: str) -> Training:
     """Return what a checkpoint says about its training; raise CheckpointError where that is impossible."""
     description, input_size = content.get("description"), content.get("input_size")
-    if description is not None and not isinstance(description, Mapping):
-        raise CheckpointError(f"{where} is a damaged snapshot: its description is a {type(description).__name__}")
     try:
         return Training(
             None if description is None else DatasetDescription.from_dict(description, "its description"),

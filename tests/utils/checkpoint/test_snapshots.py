@@ -76,7 +76,7 @@ def write(path: Path, **changes: Any) -> Path:
     ("changes", "message"),
     [
         ({"description": BUILT_IN["atr"].to_dict()}, "contradicts itself: its network has 20 classes"),
-        ({"description": "lip"}, "is a damaged snapshot: its description is a str"),
+        ({"description": "lip"}, "is a damaged snapshot: its description: must hold a JSON object with name"),
         ({"description": {"name": "lip"}}, "is a damaged snapshot: its description: lacks classes"),
         ({"input_size": [0, 0]}, "is a damaged snapshot: input size 0 x 0"),
         ({"input_size": [473, -473]}, "input size 473 x -473"),
