@@ -68,7 +68,6 @@ def bare_network(engine: TorchEngine, options: argparse.Namespace) -> Callable[[
 
 
 def main() -> None:
-    """Check and time the evaluation of a folder, and print what was measured on what."""
     arguments = option_parser(__doc__, warmup=0, repeat=3)
     add = arguments.add_argument
     add("--pictures", type=COUNT, default=16, help="in the folder (16)")

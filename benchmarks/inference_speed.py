@@ -56,7 +56,6 @@ def check(name: str, logits: Tensor, expected: Tensor, amp: str) -> None:
 
 
 def main() -> None:
-    """Check and time, and print what was measured on what."""
     parser = option_parser(__doc__, warmup=1, repeat=5)
     parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=1, help="images at once (1)")
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="of the engines (off: float32)")

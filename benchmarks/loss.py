@@ -114,7 +114,6 @@ def left_to_sort(logits: Tensor, labels: Tensor) -> float:
 
 
 def main() -> None:
-    """Check and time the loss at each kind of weights, and print what was measured on what."""
     parser = option_parser(__doc__, warmup=1, repeat=5)
     parser.add_argument("--batch", type=IMAGES_AT_ONCE, default=2, help="label maps at once (2)")
     parser.add_argument("--data-dir", help="take the label maps of this dataset's val split, not of drawn people")

@@ -21,7 +21,6 @@ from utils.cli import size_option
 
 
 def main() -> None:
-    """Count, and print a table of the network's parts."""
     parser = OptionParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=size_option, default=(473, 473), metavar="H,W", help="of the image (473,473)")
     parser.add_argument("--classes", type=CLASSES, default=20, help="number of classes (20)")

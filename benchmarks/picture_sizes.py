@@ -62,7 +62,6 @@ def runs_for(logits: Tensor, size: tuple[int, int]) -> dict[str, Callable[[], ob
 
 
 def main() -> None:
-    """Time the network and what comes after it, and print both."""
     options = option_parser(__doc__, warmup=1, repeat=5).parse_args()
     device = torch.device(options.device)
     if device.type == "cpu":

@@ -84,7 +84,6 @@ def evaluation(options: argparse.Namespace) -> Callable[[], Tensor]:
 
 
 def main() -> None:
-    """Profile both and print the shares."""
     parser = option_parser(__doc__, warmup=1, repeat=1)
     add = parser.add_argument
     add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")

@@ -121,7 +121,6 @@ def plot(x: Sequence[float], curves: Mapping[str, Sequence[float]], across: str)
 
 
 def main() -> None:
-    """Time all rows, print them, and draw them where wanted."""
     parser = option_parser(__doc__, warmup=1, repeat=2)
     add = parser.add_argument
     add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")

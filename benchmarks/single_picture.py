@@ -41,7 +41,6 @@ class PlainEngine(FinalLogits):
 
 
 def main() -> None:
-    """Check and time, and print what was measured on what."""
     parser = option_parser(__doc__, warmup=1, repeat=3)
     parser.add_argument("--pictures", type=IMAGES_AT_ONCE, nargs="+", default=[1, 8], help="how many at once (1 8)")
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="of the engine (off: float32)")

@@ -99,7 +99,6 @@ def in_own_process(name: str, options: argparse.Namespace) -> float:
 
 
 def main() -> None:
-    """Check, time both networks in turn, and print what was measured on what."""
     parser = option_parser(__doc__, warmup=1, repeat=3)
     add = parser.add_argument
     add("--batch", type=IMAGES_AT_ONCE, default=2, help="images a step (2)")

@@ -14,12 +14,10 @@ class OutlivingStream:
         self._stream, self._name = stream, name
 
     def write(self, text: str) -> int:
-        """Write text, or drop it."""
         self._attempt(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
         self._attempt(self._stream.flush)
 
     def _attempt(self, work: Callable[..., object], *arguments: str) -> None:

@@ -47,12 +47,11 @@ def sound_snapshot(path: Path) -> Path:
     before = snapshot_before(path)
     try:
         check_snapshot(read_checkpoint(path), f"'{path}'")
+        return path
     except CheckpointError as error:
         if not before.exists():
             raise
         problem = error
-    else:
-        return path
     try:
         check_snapshot(read_checkpoint(before), f"'{before}'")
     except CheckpointError as error:
