@@ -194,7 +194,7 @@ def write_report(
     if options.examples:
         save_picture(examples_picture(predict, samples, dataset), options.examples)
     if options.confusion_picture:
-        save_picture(confusion_picture(confusion.matrix, dataset.class_names), options.confusion_picture)
+        save_picture(confusion_picture(confusion, dataset.class_names), options.confusion_picture)
 
 
 def save_to(folder: str, dataset: DatasetDescription, mask_format: str = "palette") -> PredictionSink:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dataset import reading
+from utils.metrics import ConfusionMatrix
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) RGB."""
@@ -95,9 +96,9 @@ def stack(pictures: Sequence[Picture], axis: int = 0) -> Picture:
     return np.concatenate(padded, axis=axis)
 
 
-def confusion_picture(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
+def confusion_picture(confusion: ConfusionMatrix, class_names: Sequence[str]) -> Picture:
     """Draw a confusion matrix [label, prediction]: each row is a class's pixels in percent of the class."""
-    shares = 100.0 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shares = 100.0 * confusion.matrix / np.maximum(confusion.labelled, 1)[:, None]
     cell = 34 if len(class_names) <= 40 else 12
     margin = round(max(font(13).getlength(name) for name in class_names)) + 34
     size = margin + cell * len(class_names) + 2 * _MARGIN

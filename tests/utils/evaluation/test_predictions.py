@@ -20,6 +20,7 @@ from utils.boundaries import BoundaryIoU
 from utils.evaluation import cli
 from utils.evaluation.cli import save_to
 from utils.metrics import ConfusionMatrix
+from utils.pictures.figures import confusion_picture
 
 IDS = ("a", "sub/b", "c")
 Score = Callable[..., tuple[int, dict[str, Any]]]
@@ -223,6 +224,17 @@ def test_pictures_of_the_maps(labels: Maps, score: Score, tmp_path: Path) -> Non
     examples = np.asarray(Image.open(tmp_path / "e.png"))
     assert np.all(examples == BUILT_IN["lip"].palette[7], axis=2).mean() > 0.05
     assert (tmp_path / "c.png").is_file()
+
+
+def test_pixels_without_a_class_are_part_of_their_class_in_the_confusion_picture() -> None:
+    missed, mistaken = ConfusionMatrix(2), ConfusionMatrix(2)
+    for confusion in (missed, mistaken):
+        confusion.update(np.ones(30, np.uint8), np.ones(30, np.uint8))
+    missed.miss(np.ones(30, np.uint8))
+    mistaken.update(np.zeros(30, np.uint8), np.ones(30, np.uint8))
+    pictures = [confusion_picture(confusion, ("Background", "Hat")) for confusion in (missed, mistaken)]
+    right = [picture[-46:-12, -46:-12] for picture in pictures]  # the last cell: 50 % of the hat are found
+    assert np.array_equal(right[0], right[1])
 
 
 @pytest.mark.parametrize("option", ["--amp=bf16", "--no-mirror", "--save-predictions=x", "--scales=0.5,1"])
