@@ -75,12 +75,8 @@ def multi_scale(options: argparse.Namespace, amp: str) -> Callable[[], object]:
 
 def in_precisions(low: Callable[[], object], full: Callable[[], object]) -> dict[str, Callable[[], object]]:
     """Return what is to be compared: a run in bf16, and one in float32, which is exact or with TF32 in convolutions."""
-
-    def float32(allow_tf32: bool) -> None:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=allow_tf32):
-            full()
-
-    return {"bf16": low, "float32": partial(float32, False), "float32 with TF32": partial(float32, True)}
+    flags = partial(torch.backends.cudnn.flags, enabled=True)
+    return {"bf16": low, "float32": flags(allow_tf32=False)(full), "float32 with TF32": flags(allow_tf32=True)(full)}
 
 
 def compared(times: dict[str, list[float]], goal: str) -> list[Row]:
