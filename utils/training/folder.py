@@ -45,12 +45,6 @@ class RunFolder:
         """Whether what is here was written by this process before torchrun started it again."""
         return launch_id() is not None and self._lock.earlier_note == launch_id()
 
-    @property
-    def has_last(self) -> bool:
-        """Whether there is a snapshot to continue from."""
-        last = self.snapshot("Last")
-        return last.exists() or snapshot_before(last).exists()
-
     def written(self, epoch: int | str) -> Path | None:
         """Return the file of an epoch if this run, or the one that it goes on with, has written it."""
         file = self.snapshot(epoch)

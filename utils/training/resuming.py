@@ -27,7 +27,8 @@ def find_snapshot(config: TrainConfig, folder: RunFolder) -> Path | None:
     --resume said at their first start. Raises CheckpointError where no snapshot can be used.
     """
     last = folder.snapshot("Last")
-    if folder.has_last and (config.resume == "auto" or folder.is_own):
+    has_last = last.exists() or snapshot_before(last).exists()
+    if has_last and (config.resume == "auto" or folder.is_own):
         return sound_snapshot(last)
     if config.resume not in (None, "auto"):
         return sound_snapshot(Path(config.resume))
