@@ -19,11 +19,8 @@ class Scores:
     def update(self, pred: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
         """Add a prediction and its label map of the same shape. Raises ValueError for classes outside 0..K-1."""
         found = pred != IGNORE_LABEL
-        if found.all():
-            self.confusion.update(pred, label)
-        else:
-            self.confusion.miss(label[~found])
-            self.confusion.update(pred[found], label[found])
+        self.confusion.miss(label[~found])
+        self.confusion.update(pred[found], label[found])
         self.boundary.update(pred, label)
 
     def merge(self, other: "Scores") -> None:
