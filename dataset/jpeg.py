@@ -16,7 +16,7 @@ START, END = b"\xff\xd8", b"\xff\xd9"
 # marker; patterns that begin with all of them are searched for twenty times as slowly.)
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
 _MARKER_BETWEEN_RESTARTS = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-_END, _SCAN, _RESTART_INTERVAL = 0xD9, 0xDA, 0xDD
+_SCAN, _RESTART_INTERVAL = 0xDA, 0xDD
 _OTHER_SEGMENTS = {0xC4, 0xCC, *range(0xDB, 0xF0), 0xFE}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE_FRAMES = {0xC2, 0xC6, 0xCA, 0xCE}
@@ -30,8 +30,8 @@ def first_picture(data: bytes) -> bytes | None:
     Only the picture's own segments count, not a thumbnail inside one of them, nor what follows them. Without an end
     marker a picture is whole if its last bytes matter and nothing that could follow would change it.
     """
-    end, has_end_marker, scans_complete, progressive = _structure(data)
-    if has_end_marker:
+    end, scans_complete, progressive = _structure(data)
+    if data.startswith(END, end):
         picture, behind = data[: end + len(END)], data[end + len(END) :]
         # Where something is behind it, the marker may belong to that, and this be half a picture. Of a progressive one
         # every pixel is there early on; of the others the last ones are missing, which shows when they are decoded.
@@ -49,25 +49,20 @@ def lacks_data(picture: bytes) -> bool:
     return first is None or any(variant is None or not np.array_equal(first, variant) for variant in variants)
 
 
-def _structure(data: bytes) -> tuple[int, bool, bool, bool]:
-    """Return where a picture's data end, if an end marker is there, if its scans send all, if it is progressive."""
-    position, markers = len(START), _MARKER
+def _structure(data: bytes) -> tuple[int, bool, bool]:
+    """Return where a picture's data end, if its scans send all, if it is progressive."""
+    position, end, markers = len(START), len(data), _MARKER
     progressive = False
     lacking: dict[int, set[int]] = {}
     """By component, the coefficients of which the scans so far have not sent every bit."""
-
-    def ends_at(end: int, *, has_end_marker: bool = False) -> tuple[int, bool, bool, bool]:
-        return end, has_end_marker, bool(lacking) and not any(lacking.values()), progressive
-
     while marker := markers.search(data, position):
         code = marker[1][0]
-        if code == _END:
-            return ends_at(marker.start(), has_end_marker=True)
         length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
         segment = data[marker.end() + 2 : marker.end() + length]
         is_frame = code in _FRAMES and not lacking
         if not (is_frame or code in _OTHER_SEGMENTS or code == _SCAN) or not len(segment) == length - 2 > 0:
-            return ends_at(marker.start())  # none of this picture's
+            end = marker.start()  # the end marker, or none of this picture's
+            break
         if is_frame:
             progressive = code in _PROGRESSIVE_FRAMES
             lacking = {component: set(range(64)) for component in segment[6::3]}
@@ -78,7 +73,7 @@ def _structure(data: bytes) -> tuple[int, bool, bool, bool]:
             for component in segment[1:-3:2] if bits & 15 == 0 else ():  # 0: the lowest bit is sent, too
                 lacking.get(component, set()).difference_update(range(first, last + 1))
         position = marker.end() + length
-    return ends_at(len(data))
+    return end, bool(lacking) and not any(lacking.values()), progressive
 
 
 def _continuation(byte: int) -> bytes:
