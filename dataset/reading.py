@@ -4,16 +4,18 @@ Every error names the file and the reason: a training run reads some hundred tho
 decode" alone helps nobody.
 """
 
+import contextlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from dataset import IGNORE_LABEL, jpeg
 from dataset.descriptions import DatasetDescription
@@ -140,13 +142,10 @@ def label_colours(path: str | Path) -> list[tuple[int, int, int]] | None:
 
     Raises DatasetError where the file is no PNG.
     """
-    try:
-        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as picture:
-            if picture.mode != "P" or picture.palette is None:
-                return None
-            colours = picture.palette.getdata()[1]
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path}: cannot be read as a label PNG ({error})") from error
+    with _label_png(path) as picture:
+        if picture.mode != "P" or picture.palette is None:
+            return None
+        colours = picture.palette.getdata()[1]
     return [(colours[i], colours[i + 1], colours[i + 2]) for i in range(0, len(colours) - 2, 3)]
 
 
@@ -222,17 +221,24 @@ def orientation_of(picture: Image.Image) -> int:
 
 def _read_stored_label(path: str | Path) -> NDArray[np.uint8]:
     """Return the stored values of a label PNG, (H, W) uint8."""
+    with _label_png(path) as picture:
+        # Pillow spreads gray values of fewer than 8 bits over 0 .. 255, which changes the labels.
+        stretched = picture.mode == "L" and bool(picture.tile) and picture.tile[0][3] != "L"
+        if picture.mode not in ("L", "P") or stretched:
+            mode = f"gray of fewer than 8 bits ({picture.tile[0][3]})" if stretched else picture.mode
+            raise DatasetError(
+                f"{path}: a label map is a PNG of 8 bit gray values or with a palette (Pillow's modes L "
+                f"and P), this one is {mode}; store its class indices as one of them"
+            )
+        return np.asarray(picture)
+
+
+@contextlib.contextmanager
+def _label_png(path: str | Path) -> Iterator[ImageFile.ImageFile]:
+    """Give an opened label PNG; what cannot be read of it in the block is a DatasetError."""
     try:
         with open_regular(path) as file, Image.open(file, formats=("PNG",)) as picture:
-            # Pillow spreads gray values of fewer than 8 bits over 0 .. 255, which changes the labels.
-            stretched = picture.mode == "L" and bool(picture.tile) and picture.tile[0][3] != "L"
-            if picture.mode not in ("L", "P") or stretched:
-                mode = f"gray of fewer than 8 bits ({picture.tile[0][3]})" if stretched else picture.mode
-                raise DatasetError(
-                    f"{path}: a label map is a PNG of 8 bit gray values or with a palette (Pillow's modes L "
-                    f"and P), this one is {mode}; store its class indices as one of them"
-                )
-            return np.asarray(picture)
+            yield picture
     except DatasetError:
         raise
     # Pillow reports damaged files as any of these, according to where the damage is.
