@@ -7,21 +7,15 @@ from itertools import chain
 from reprlib import repr as shortened
 from typing import Any
 
-from dataset.layouts import LAYOUTS, DatasetError
+from dataset.layouts import LAYOUTS
 
 OBJECT = "a JSON object with name, classes, flip_pairs and ignore_label"
 _REQUIRED = ("name", "classes", "flip_pairs", "ignore_label")
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,100}")
 
 
-def check_description(values: Mapping[str, Any], source: str) -> None:
-    """Raise DatasetError for the first thing that is wrong with a description."""
-    for fault in _faults(values):
-        raise DatasetError(f"{source}: {fault}")
-
-
-def _faults(values: Any) -> Iterator[str]:
-    """Yield what is wrong. Each check relies on those before it: go no further than the first fault."""
+def faults(values: Any) -> Iterator[str]:
+    """Yield what is wrong with a description. Each check relies on those before it: go no further than the first."""
     if not isinstance(values, Mapping):
         yield f"must hold {OBJECT}"
     if missing := [key for key in _REQUIRED if key not in values]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset import IGNORE_LABEL, class_names, palette
-from dataset.description_rules import OBJECT, check_description
+from dataset.description_rules import OBJECT, faults
 from dataset.files import parse_json, read_text
 from dataset.layouts import LAYOUTS, DatasetError, Sample, dataset_root, describe_layout, find_layouts, list_split
 
@@ -105,7 +105,8 @@ class DatasetDescription:
         The keys name, classes, flip_pairs and ignore_label are required. Raises DatasetError, which begins
         with `source`, where something is missing or impossible.
         """
-        check_description(values, source)
+        if fault := next(faults(values), None):
+            raise DatasetError(f"{source}: {fault}")
         colours = values.get("colours")
         return cls(
             name=values["name"],
