@@ -73,18 +73,13 @@ def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
 
 
 def write_json(path: str | os.PathLike[str], values: Any) -> None:
-    """Write plain values as JSON. Raises OSError as `whole_file` does."""
-    write_bytes(path, json_bytes(values))
+    """Write plain values as JSON for people and programs, in UTF-8.
 
-
-def json_bytes(values: Any) -> bytes:
-    """Return JSON for people and programs, in UTF-8. Raises ValueError for not-a-number, which JSON does not know.
-
-    File names may have bytes that are no UTF-8, which Python keeps as lone surrogates: they become escapes, as JSON has
-    them.
+    Raises ValueError for not-a-number, which JSON does not know, and OSError as `whole_file` does.
     """
     text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode(errors="backslashreplace")
+    # Names of files may have bytes that are no UTF-8, which Python keeps as lone surrogates; JSON has escapes for them.
+    write_bytes(path, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from dataset.writing import check_writable, json_bytes, whole_file, write_json
+from dataset.writing import check_writable, whole_file, write_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,12 +138,16 @@ def test_an_error_without_a_number_keeps_its_words(tmp_path: Path) -> None:
         raise OSError("encoder error -2")
 
 
-def test_json_is_utf8_with_real_letters_and_no_nan() -> None:
-    assert json_bytes({"Größe": [1, None]}) == '{\n "Größe": [\n  1,\n  null\n ]\n}\n'.encode()
+def test_json_is_utf8_with_real_letters_and_no_nan(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"Größe": [1, None]})
+    assert path.read_bytes() == '{\n "Größe": [\n  1,\n  null\n ]\n}\n'.encode()
     with pytest.raises(ValueError, match="JSON"):
-        json_bytes({"mean_iou": float("nan")})
+        write_json(tmp_path / "nan.json", {"mean_iou": float("nan")})
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_keeps_file_names_that_are_no_utf8() -> None:
+def test_json_keeps_file_names_that_are_no_utf8(tmp_path: Path) -> None:
     name = b"caf\xe9.jpg".decode(errors="surrogateescape")
-    assert json.loads(json_bytes({"path": name})) == {"path": name}
+    write_json(tmp_path / "a.json", {"path": name})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"path": name}
