@@ -193,7 +193,8 @@ def _spread(content: SplitContent, axis: int) -> dict[str, int]:
     return {"min": values[0], "median": values[len(values) // 2], "max": values[-1]} if values else {}
 
 
-def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
     parser = OptionParser(
         prog="python -m dataset.check",
         description="Look at a whole dataset: what is wrong with it, and what is in it.",
@@ -204,15 +205,9 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, metavar="CHART.png", help="draw the classes' shares as a picture")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write everything found as JSON")
     parser.add_argument("--workers", type=WORKERS, default=default_workers(), help="threads that read")
-    parsed = parser.parse_args(arguments)
-    if parsed.output and parsed.output.suffix != ".png":
-        parser.error(f"--output must end in .png, not {parsed.output.name!r}")
-    return parsed
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    options = _parse_arguments(arguments)
+    options = parser.parse_args(arguments)
+    if options.output and options.output.suffix != ".png":
+        parser.error(f"--output must end in .png, not {options.output.name!r}")
     return run_command("dataset.check", lambda: run(options))
 
 
