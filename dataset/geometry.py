@@ -51,11 +51,8 @@ def affine_matrix(
 
 def _right_angle(a: NDArray, b: NDArray) -> NDArray[np.float32]:
     """Return points a, b and the third that makes a right angle at b, as float32 rows."""
-    points = np.zeros((3, 2), dtype=np.float32)
-    points[0], points[1] = a, b
-    difference = points[0] - points[1]
-    points[2] = points[1] + np.array([-difference[1], difference[0]], dtype=np.float32)
-    return points
+    a, b = np.array([a, b], dtype=np.float32)
+    return np.array([a, b, b + np.array([b[1] - a[1], a[0] - b[0]])])
 
 
 def warp_image(image: NDArray[np.uint8], matrix: NDArray[np.float64], input_size: tuple[int, int]) -> NDArray[np.uint8]:
