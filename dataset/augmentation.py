@@ -64,10 +64,16 @@ def augment(
 
 def change_colours(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return a BGR photograph (H, W, 3) blurred, jittered or gray, one of the three, or as it was."""
-    change = (_blur, _jitter, _gray)[rng.integers(3)]
+    change = rng.integers(3)
     if rng.random() >= COLOUR_PROBABILITY:
         return image
-    picture = change(Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), rng)
+    picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    if change == 0:
+        picture = picture.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
+    elif change == 1:
+        picture = _jitter(picture, rng)
+    else:
+        picture = picture.convert("L").convert("RGB")
     return cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
 
 
@@ -88,14 +94,6 @@ def mirror(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a photograph and its labels mirrored left to right, with `table` applied to the labels."""
     return np.ascontiguousarray(image[:, ::-1]), table[label[:, ::-1]]
-
-
-def _blur(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
-
-
-def _gray(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    return picture.convert("L").convert("RGB")
 
 
 def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
