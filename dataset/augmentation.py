@@ -56,7 +56,7 @@ def augment(
         scale = scale * np.float32(random_scale_factor(rng))
     rotation = random_angle(rng) if random_rotation else 0.0
     if random_mirror and rng.random() < MIRROR_PROBABILITY:
-        image, label = mirror(image, label, mirror_table)
+        image, label = np.ascontiguousarray(image[:, ::-1]), mirror_table[label[:, ::-1]]
         center = np.array([image.shape[1] - 1 - center[0], center[1]], dtype=np.float32)
     matrix = affine_matrix(box._replace(center=center, scale=scale), input_size, rotation)
     return warp_image(image, matrix, input_size), warp_label(label, matrix, input_size)
@@ -87,13 +87,6 @@ def random_angle(rng: np.random.Generator) -> float:
     if rng.random() >= ROTATION_PROBABILITY:
         return 0.0
     return float(np.clip(ROTATION_DEVIATION * rng.standard_normal(), *ROTATION_RANGE))
-
-
-def mirror(
-    image: NDArray[np.uint8], label: NDArray[np.uint8], table: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return a photograph and its labels mirrored left to right, with `table` applied to the labels."""
-    return np.ascontiguousarray(image[:, ::-1]), table[label[:, ::-1]]
 
 
 def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
