@@ -1,11 +1,13 @@
 """Which images each process reads at each training step."""
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 from torch.utils.data import Sampler
 
 
+@dataclass(eq=False)
 class TrainingBatches(Sampler[list[tuple[int, int]]]):
     """Yield the batches of one process as keys (epoch, image index) for `TrainingCrops`.
 
@@ -15,33 +17,26 @@ class TrainingBatches(Sampler[list[tuple[int, int]]]):
     from any step. Images that do not fill a last step are left out in that epoch.
     """
 
-    def __init__(
-        self,
-        num_images: int,
-        batch_size: int,
-        *,
-        accumulate: int = 1,
-        rank: int = 0,
-        world_size: int = 1,
-        seed: int = 0,
-    ) -> None:
+    num_images: int
+    batch_size: int
+    _: KW_ONLY
+    accumulate: int = 1
+    rank: int = 0
+    world_size: int = 1
+    seed: int = 0
+    epoch: int = field(default=0, init=False)
+    first_step: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
         """Raise ValueError if the images do not fill one step."""
-        self.num_images = num_images
-        self.batch_size = batch_size
-        self.accumulate = accumulate
-        self.rank = rank
-        self.world_size = world_size
-        self.seed = seed
-        self.images_per_step = batch_size * accumulate * world_size
-        self.steps_per_epoch = num_images // self.images_per_step
+        self.images_per_step = self.batch_size * self.accumulate * self.world_size
+        self.steps_per_epoch = self.num_images // self.images_per_step
         if self.steps_per_epoch == 0:
             raise ValueError(
-                f"{num_images} training images do not fill one step of {self.images_per_step} "
-                f"(--batch-size {batch_size} x --accumulate {accumulate} x {world_size} processes); "
+                f"{self.num_images} training images do not fill one step of {self.images_per_step} "
+                f"(--batch-size {self.batch_size} x --accumulate {self.accumulate} x {self.world_size} processes); "
                 "choose a smaller --batch-size"
             )
-        self.epoch = 0
-        self.first_step = 0
 
     def start_at(self, epoch: int, first_step: int = 0) -> None:
         """Set the epoch of the next iteration, and how many of its steps are already done."""
