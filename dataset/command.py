@@ -1,7 +1,4 @@
-"""How a command of this project ends: with one sentence, and a status that says what kind of end it was.
-
-It lies here because the commands of this room need it, and this room imports nothing from `utils`.
-"""
+"""How a command of this project ends: with one sentence, and a status that says what kind of end it was."""
 
 import contextlib
 import io

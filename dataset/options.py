@@ -1,7 +1,4 @@
-"""Values of options, checked in one place: the same mistake is the same sentence in every command, and in Python.
-
-It lies here because the commands of this room need it, and this room imports nothing from `utils`.
-"""
+"""Values of options, checked in one place: the same mistake is the same sentence in every command, and in Python."""
 
 import argparse
 import math

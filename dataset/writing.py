@@ -1,7 +1,4 @@
-"""Writing files: whole or not at all, whatever happens meanwhile.
-
-It lies here because this room writes, too, and imports nothing from `utils`.
-"""
+"""Writing files: whole or not at all, whatever happens meanwhile."""
 
 import argparse
 import contextlib
