@@ -8,7 +8,6 @@ from dataset.class_names import LIP
 from dataset.people.figure import Fabric, Figure, Points, Triple
 
 Picture = NDArray[np.uint8]
-LABELS = {name: index for index, name in enumerate(LIP)}
 ZOOM = 2
 # The camera looks down a little: what is a head height nearer appears this much lower.
 TILT = 0.22
@@ -82,7 +81,7 @@ class Canvas:
             striped = np.any([(a * columns + b * rows) % 1 < 0.45 for a, b in fabric.stripes], axis=0)
             cv2.copyTo(cv2.LUT(around, _shades(fabric.accent)), striped.astype(np.uint8), colours)
         cv2.copyTo(colours, mask, self.image[here])
-        self.label[here][mask > 0] = LABELS[name]
+        self.label[here][mask > 0] = LIP.index(name)
 
     def finish(self) -> tuple[Picture, Picture]:
         """Return picture (H, W, 3) and label map (H, W) at their final size."""
