@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from dataset.command import run_command
 from dataset.descriptions import DESCRIPTION_FILE, DatasetDescription
-from dataset.files import first_few, read_regular, show, visible_files
+from dataset.files import first_few, read_regular, show
 from dataset.interrupts import left_to_this_process
 from dataset.layouts import LAYOUTS, DatasetError
 from dataset.options import OptionParser
@@ -79,10 +79,8 @@ def split_ids(*, all_photographs: bool = False) -> dict[str, list[str]]:
     """
     order = np.random.default_rng(2024).permutation(np.arange(1, LABELLED_PHOTOGRAPHS + 1))
     train, end = (TRAIN_OF_ALL, LABELLED_PHOTOGRAPHS) if all_photographs else (TRAIN, TRAIN + VAL)
-    return {
-        "train": [f"{number:04d}" for number in sorted(order[:train])],
-        "val": [f"{number:04d}" for number in sorted(order[train:end])],
-    }
+    numbers = {"train": order[:train], "val": order[train:end]}
+    return {split: [f"{number:04d}" for number in sorted(own)] for split, own in numbers.items()}
 
 
 def prepare(source: Path, output: Path, *, all_photographs: bool = False) -> dict[str, list[str]]:
@@ -115,8 +113,7 @@ def _require_same_split(output: Path, splits: dict[str, list[str]]) -> None:
     """Raise DatasetError where an earlier run has split the photographs differently."""
     for split, ids in splits.items():
         folders = [output / folder for folder in LAYOUTS["lip"][split][:2]]
-        listings = [visible_files(folder, on_unreadable=lambda _: None) for folder in folders]
-        others = {PurePosixPath(name).stem for names in listings for name in names} - set(ids)
+        others = {path.stem for folder in folders for path in folder.glob("[!.]*")} - set(ids)
         if others:
             raise DatasetError(
                 f"{folders[0]} has photographs that are not in this {split} split ({min(others)} "
@@ -134,8 +131,8 @@ def _write_split(source: Path, output: Path, split: str, ids: list[str], table: 
         photograph, label = read_pair(source, name, table)
         if np.count_nonzero(label) < SMALLEST_FOREGROUND * label.size:
             continue
-        photograph, label = crop_and_scale(photograph, label)
-        save_picture(images / f"{name}.jpg", photograph, "JPEG", quality=JPEG_QUALITY)
+        picture, label = crop_and_scale(photograph, label)
+        save_picture(images / f"{name}.jpg", picture, "JPEG", quality=JPEG_QUALITY)
         save_label(labels / f"{name}.png", label, CCP)
         written.append(name)
     return written
@@ -161,15 +158,15 @@ def class_table(source: Path) -> NDArray[np.uint8]:
     return table
 
 
-def read_pair(source: Path, name: str, table: NDArray[np.uint8]) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """Return a photograph and its label map (H, W) of class indices."""
+def read_pair(source: Path, name: str, table: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a photograph (H, W, 3), RGB, and its label map (H, W) of class indices."""
     photo_path, label_path = _paths(source, name)
-    photograph = Image.fromarray(np.ascontiguousarray(read_image(photo_path)[..., ::-1]))
+    photograph = read_image(photo_path)[..., ::-1]
     tags = _read_mat(label_path, "groundtruth", most_bytes=2**26)
-    if tags.shape != (photograph.height, photograph.width):
+    if tags.shape != photograph.shape[:2]:
         raise DatasetError(
-            f"{label_path} is {tags.shape}, but {photo_path} {(photograph.height, photograph.width)} "
-            "(height, width); fetch the repository again"
+            f"{label_path} is {tags.shape}, but {photo_path} {photograph.shape[:2]} (height, width); fetch the "
+            "repository again"
         )
     if tags.dtype.kind not in "uif" or not ((tags >= 0) & (tags <= 255) & (tags == np.floor(tags))).all():
         raise DatasetError(f"{label_path} has values that are no tag numbers; fetch the repository again")
@@ -179,22 +176,17 @@ def read_pair(source: Path, name: str, table: NDArray[np.uint8]) -> tuple[Image.
     return photograph, label
 
 
-def crop_and_scale(photograph: Image.Image, label: NDArray[np.uint8]) -> tuple[Image.Image, NDArray[np.uint8]]:
+def crop_and_scale(photograph: NDArray[np.uint8], label: NDArray[np.uint8]) -> tuple[Image.Image, NDArray[np.uint8]]:
     """Return both cut to the foreground with a margin of 6 % of its longer side, and at most 512 pixels long."""
     ys, xs = np.nonzero(label)
     left, right, top, bottom = int(xs.min()), int(xs.max()), int(ys.min()), int(ys.max())
     margin = int(MARGIN * max(bottom - top, right - left))
-    box = (
-        max(0, left - margin),
-        max(0, top - margin),
-        min(photograph.width, right + margin + 1),
-        min(photograph.height, bottom + margin + 1),
-    )
-    photograph, label_picture = photograph.crop(box), Image.fromarray(label).crop(box)
-    factor = min(1.0, LONGEST_SIDE / max(photograph.size))
-    size = (max(1, round(photograph.width * factor)), max(1, round(photograph.height * factor)))
+    here = np.s_[max(0, top - margin) : bottom + margin + 1, max(0, left - margin) : right + margin + 1]
+    picture, label_picture = Image.fromarray(photograph[here]), Image.fromarray(label[here])
+    factor = min(1.0, LONGEST_SIDE / max(picture.size))
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     return (
-        photograph.resize(size, Image.Resampling.LANCZOS),
+        picture.resize(size, Image.Resampling.LANCZOS),
         np.asarray(label_picture.resize(size, Image.Resampling.NEAREST)),
     )
 
