@@ -14,7 +14,7 @@ _ROOT = Path("/")
 def available_cores() -> int:
     """Return how many cores this process may use, at least 1; a container's quota of 1.5 cores counts as 2."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, math.ceil(min(_quotas(), default=cores))))
+    return max(1, math.ceil(min([cores, *_quotas()])))
 
 
 def cores_of_each(sharing: int) -> int:
@@ -55,13 +55,12 @@ def _quotas() -> list[float]:
         inside = PurePosixPath(path.lstrip("/"))
         # Version 2 has one tree without names of controllers, beside those of version 1 it is called unified.
         for mount in (controllers or ".", "cpu" if controllers else "unified"):
-            found = (_quota(_ROOT / "sys/fs/cgroup" / mount / group) for group in (inside, *inside.parents))
-            quotas += [quota for quota in found if quota is not None]
+            quotas += [_quota(_ROOT / "sys/fs/cgroup" / mount / group) for group in (inside, *inside.parents)]
     return quotas
 
 
-def _quota(group: Path) -> float | None:
-    """Return the limit that one group sets, in cores; None where it sets none."""
+def _quota(group: Path) -> float:
+    """Return the limit that one group sets, in cores; infinity where it sets none."""
     for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             quota, period = " ".join((group / file).read_text() for file in files).split()
@@ -69,4 +68,4 @@ def _quota(group: Path) -> float | None:
                 return int(quota) / int(period)
         except (OSError, ValueError):  # no such group or file, or "max", which is none in version 2
             continue
-    return None
+    return math.inf

@@ -52,10 +52,8 @@ def make_dataset(
     Raises ValueError for impossible numbers and FileExistsError where the folder holds something else.
     """
     output_dir = Path(output_dir)
-    for name, count in (("num_train", num_train), ("num_val", num_val)):
-        checked(name, PEOPLE, count)
+    counts = {"train": checked("num_train", PEOPLE, num_train), "val": checked("num_val", PEOPLE, num_val)}
     size, seed = checked("size", people_size, size), checked("seed", SEED, seed)
-    counts = {"train": num_train, "val": num_val}
     wanted: dict[str, Any] = {"version": FORMAT_VERSION, **counts, "size": list(size), "seed": seed}
     if _is_complete(output_dir, wanted, force):
         return output_dir
