@@ -12,7 +12,8 @@ from pathlib import Path
 from dataset.command import run_command
 from dataset.files import show
 from dataset.options import SEED, WORKERS, OptionParser
-from dataset.people.folder import PEOPLE, check_sheet, make_dataset, people_size, write_sheet
+from dataset.people.folder import PEOPLE, make_dataset, people_size, write_sheet
+from dataset.writing import check_outputs
 
 
 def main() -> int:
@@ -31,13 +32,14 @@ def main() -> int:
     options = parser.parse_args()
     if not options.output and not options.sheet:
         parser.error("nothing to do: give --output DIR, --sheet FILE or both")
+    if options.sheet and options.sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        parser.error(f"{options.sheet}: the sheet is a picture; name a .png or .jpg file")
     return run_command("dataset.people", lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> None:
     """Draw what the options ask for, and print where it is."""
-    if options.sheet:
-        check_sheet(options.sheet)
+    check_outputs(options, "sheet")
     if options.output:
         folder = make_dataset(
             options.output,

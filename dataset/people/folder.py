@@ -20,7 +20,7 @@ from dataset.options import SEED, Whole, checked, two_whole_numbers
 from dataset.people.scene import draw_person
 from dataset.reading import save_label
 from dataset.workers import available_cores
-from dataset.writing import check_writable, write_bytes, write_json, write_lines
+from dataset.writing import write_bytes, write_json, write_lines
 
 LIP = BUILT_IN["lip"]
 FOLDERS = LAYOUTS[LIP.layout]
@@ -75,13 +75,6 @@ def people_size(value: str | Sequence[int]) -> tuple[int, int]:
     """Return the (height, width) of drawn people, from text such as "192,128" or from numbers; raise OptionError."""
     height, width = two_whole_numbers(value)
     return SIDE(height), SIDE(width)
-
-
-def check_sheet(path: Path) -> None:
-    """Raise ValueError where a sheet's name is no .png or .jpg file's, and OSError where it cannot be written."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise ValueError(f"{path}: the sheet is a picture; name a .png or .jpg file")
-    check_writable(path)
 
 
 def write_sheet(path: Path, size: tuple[int, int], seed: int) -> None:

@@ -132,3 +132,10 @@ def test_command_says_what_is_wrong(tmp_path: Path) -> None:
     nothing = _run()
     assert nothing.returncode == 2
     assert "--output DIR" in nothing.stderr
+    no_picture = _run("--output", str(tmp_path / "set"), "--sheet", str(tmp_path / "sheet.pdf"))
+    assert no_picture.returncode == 2
+    assert "sheet.pdf: the sheet is a picture; name a .png or .jpg file" in no_picture.stderr
+    no_place = _run("--output", str(tmp_path / "set"), "--sheet", str(tmp_path / "file/sheet.png"))
+    assert no_place.returncode == 2
+    assert str(tmp_path / "file") in no_place.stderr
+    assert not (tmp_path / "set").exists()
