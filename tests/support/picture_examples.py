@@ -18,7 +18,7 @@ from dataset.palette import colour_table
 from dataset.people import draw_person
 from utils.inference import HumanParser
 from utils.inference.people import Person, parsed_boxes
-from utils.pictures.figures import Picture, colourise, overlay
+from utils.pictures.figures import Picture, overlay
 from utils.pictures.overlays import cutout_picture, hard_alpha
 
 SEED, SIZE, SHOWN = 58, (2000, 1340), (slice(150, 1000), slice(170, 1020))
@@ -32,7 +32,7 @@ def border_picture(parser: HumanParser) -> Picture:
     published = parser.predict(picture, borders="published")
     smooth = parser.predict(picture, alpha_of=parser.description.foreground)
     assert smooth.alpha is not None
-    maps = [colourise(classes, parser.palette) for classes in (published, smooth.classes)]
+    maps = [parser.palette[classes] for classes in (published, smooth.classes)]
     hard = hard_alpha(published, parser.description.foreground)
     cutouts = [_on_backdrop(cutout_picture(picture, alpha)) for alpha in (hard, smooth.alpha)]
     shown = [part[SHOWN] for part in (picture, *maps, *cutouts)]

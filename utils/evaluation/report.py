@@ -13,7 +13,7 @@ from dataset.reading import read_sample
 from utils.evaluation.engine import Evaluation
 from utils.evaluation.predictions import FolderScore
 from utils.evaluation.scores import Scores
-from utils.pictures.figures import Picture, colourise, fit, grid, legend, stack
+from utils.pictures.figures import Picture, fit, grid, legend, stack
 
 EXAMPLES = 10
 Predict = Callable[[Sample, Picture], NDArray[np.uint8]]
@@ -168,7 +168,7 @@ def examples_picture(predict: Predict, samples: Sequence[Sample], dataset: Datas
         image, label = read_sample(sample, dataset)
         photograph = np.ascontiguousarray(image[..., ::-1])
         prediction = predict(sample, photograph)
-        maps = [fit(colourise(classes, colours), cell, smooth=False) for classes in (label, prediction)]
+        maps = [fit(colours[classes], cell, smooth=False) for classes in (label, prediction)]
         cells += [fit(photograph, cell), *maps]
     columns = min(len(cells), 6)  # two samples side by side
     cells += [np.full((*cell, 3), 255, dtype=np.uint8)] * (-len(cells) % columns)

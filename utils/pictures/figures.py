@@ -21,15 +21,10 @@ font = ImageFont.load_default
 """From a size in pixels to the font that Pillow carries with it."""
 
 
-def colourise(classes: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
-    """Paint a class map (H, W) with a palette (256, 3) RGB."""
-    return palette[classes]
-
-
 def overlay(
     picture: Picture, classes: NDArray[np.uint8], palette: NDArray[np.uint8], opacity: float = 0.6, *, clear: int = 0
 ) -> Picture:
-    """Blend a picture with its coloured class map; the class `clear` stays as it is."""
+    """Blend a picture with its class map (H, W) in a palette's colours, (256, 3) RGB; the class `clear` is left out."""
     blended = cv2.addWeighted(picture, 1 - opacity, palette[classes], opacity, 0)
     return np.where((classes == clear)[..., None], picture, blended).astype(np.uint8, copy=False)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.descriptions import DatasetDescription
-from utils.pictures.figures import Picture, colourise, legend, overlay, stack
+from utils.pictures.figures import Picture, legend, overlay, stack
 
 SHORTEST_SHOWN = 400
 """Pictures whose longer side is shorter are shown enlarged, or the legend would dwarf them."""
@@ -36,7 +36,7 @@ def side_by_side_picture(
 ) -> Picture:
     """Put a picture (H, W, 3) and its coloured class map (H, W) next to each other, with a legend as in an overlay."""
     picture, classes = _enlarged(picture, classes)
-    both = np.concatenate([picture, colourise(classes, description.palette)], axis=1)
+    both = np.concatenate([picture, description.palette[classes]], axis=1)
     return _with_legend(both, classes, shown, description)
 
 

@@ -14,7 +14,7 @@ from dataset.reading import read_sample
 from dataset.targets import edge_targets
 from modules.layers import resize
 from utils.inference.engines import TorchEngine
-from utils.pictures.figures import Picture, colourise, grid
+from utils.pictures.figures import Picture, grid
 
 CAPTIONS = ("photograph", "label", "coarse", "body", "final", "edges", "edge label")
 
@@ -35,10 +35,9 @@ def training_picture(
     ]
     coarse, body, final, edges = (prediction.to(torch.uint8).cpu().numpy() for prediction in predictions)
     true_edges = edge_targets(labels).numpy()
-    colours = description.palette
     rows = []
     for i in range(len(samples)):
-        maps = [colourise(classes[i], colours) for classes in (labels.numpy(), coarse, body, final)]
+        maps = [description.palette[classes[i]] for classes in (labels.numpy(), coarse, body, final)]
         lines = [np.repeat(255 * binary[i][..., None], 3, axis=2) for binary in (edges, true_edges)]
         rows.append([np.ascontiguousarray(crops[i][0][..., ::-1]), *maps, *lines])
     return grid(rows, CAPTIONS)
