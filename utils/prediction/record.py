@@ -19,19 +19,10 @@ Options = Mapping[str, Any]
 """What decides how a result looks, by the names of the options, as plain JSON types."""
 
 
-class FileState(NamedTuple):
-    """By which an untouched file is known without reading it; whoever changes a file cannot keep all four."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-
 class Fingerprint(NamedTuple):
     """A file's state, and its content when it was in that state."""
 
-    state: FileState
+    state: tuple[int, ...]
     sha256: str
 
 
@@ -86,10 +77,8 @@ class PredictionRecord:
         state = file_state(path)
         if all(origin.fingerprint.state == state for origin in known):
             return None
-        changed = [origin for origin in known if origin.fingerprint.state.size != state.size]
-        if not changed:
-            now = fingerprint(path)
-            changed = [origin for origin in known if origin.fingerprint.sha256 != now.sha256]
+        now = fingerprint(path)
+        changed = [origin for origin in known if origin.fingerprint.sha256 != now.sha256]
         if changed:
             replaced = changed[0].input == os.path.abspath(path)
             return "were made before this file was changed" if replaced else "were made from another file"
@@ -114,10 +103,10 @@ class PredictionRecord:
             self._origins.update(_read_line(line))
 
 
-def file_state(path: Path) -> FileState:
-    """Return the state of a file on its disk."""
+def file_state(path: Path) -> tuple[int, ...]:
+    """Return by what an untouched file is known without reading it: whoever changes it cannot keep all four numbers."""
     stat = path.stat()
-    return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -142,7 +131,7 @@ def _read_line(line: bytes) -> dict[str, _Origin | None]:
         results = {_key(result): dict(own) for result, own in values["results"].items()}
         if "sha256" not in values:
             return dict.fromkeys(results)
-        content = Fingerprint(FileState(*values["state"]), values["sha256"])
+        content = Fingerprint(tuple(values["state"]), values["sha256"])
         common = dict(values["options"])
         return {key: _Origin(values["input"], content, {**common, **own}) for key, own in results.items()}
     except (ValueError, LookupError, TypeError, AttributeError):
