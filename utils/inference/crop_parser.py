@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -75,13 +76,10 @@ class CropParser:
         deterministic: bool = False,
         cores: int | None = None,
     ) -> None:
-        self.engine = engine
         self.device = engine.device
-        self.scales = tuple(scales)
-        self.mirror = mirror
-        self.flip_pairs = tuple(flip_pairs)
         self.deterministic = deterministic
         self.cores = cores or available_cores()
+        self._fused = partial(fused_logits, engine, scales=tuple(scales), mirror=mirror, flip_pairs=tuple(flip_pairs))
 
     def each(self, images: Tensor, finish: Callable[[int, Tensor], R]) -> list[R]:
         """Return finish(i, logits) for each of the BGR crops (N, 3, h, w) uint8: its fused logits (K, h, w) float32.
@@ -110,9 +108,7 @@ class CropParser:
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
-        return fused_logits(
-            self.engine, normalise(images), scales=self.scales, mirror=self.mirror, flip_pairs=self.flip_pairs
-        )
+        return self._fused(normalise(images))
 
 
 _cpu = threading.Lock()
