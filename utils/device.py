@@ -44,14 +44,8 @@ def check_amp(amp: str | None, device: torch.device) -> None:
 @functools.cache  # one warning is enough
 def warn_of_slow_amp(amp: str, device: torch.device) -> None:
     """Say so where PyTorch emulates a mixed precision: its figures are right, but it takes longer than none."""
-    if amp == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
-        logger.warning("this processor does not compute in bf16: PyTorch emulates it, which is slower than --amp off")
-
-
-def _cpu_has_bf16() -> bool:
-    """Return whether this processor has instructions for bf16; True where nobody can tell."""
-    # Older releases of PyTorch do not tell.
+    # Older releases of PyTorch do not tell what a processor has.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if capabilities.get("architecture") != "x86_64":
-        return True
-    return any(capabilities.get(unit) for unit in ("avx512_bf16", "amx_bf16"))
+    has_bf16 = any(capabilities.get(unit) for unit in ("avx512_bf16", "amx_bf16"))
+    if amp == "bf16" and device.type == "cpu" and capabilities.get("architecture") == "x86_64" and not has_bf16:
+        logger.warning("this processor does not compute in bf16: PyTorch emulates it, which is slower than --amp off")
