@@ -53,16 +53,15 @@ class Outputs:
 
     def complete(self, source: Source) -> bool:
         """Return whether everything that is wanted of an input is there."""
-        if not source.is_video:
-            return self._has_all(source.name)
-        videos = [self.video_path(kind, source.name) for kind in self.video_kinds]
-        if not all(map(os.path.isfile, videos)):
-            return False
-        frames = range(count_frames(videos[0])) if self.each_frame else ()
-        return all(self._has_all(frame_name(source.name, index)) for index in frames)
-
-    def _has_all(self, name: str) -> bool:
-        return all(os.path.isfile(self.path(kind, name)) for kind in self.kinds)  # no error for impossible names
+        names = [source.name]
+        if source.is_video:
+            videos = [self.video_path(kind, source.name) for kind in self.video_kinds]
+            if not all(map(os.path.isfile, videos)):
+                return False
+            frames = range(count_frames(videos[0])) if self.each_frame else ()
+            names = [frame_name(source.name, index) for index in frames]
+        # `Path.is_file` would raise an error for impossible names.
+        return all(os.path.isfile(self.path(kind, name)) for name in names for kind in self.kinds)
 
     def remove_frames(self, source: Source, first: int) -> None:
         """Remove the results of frames from the index `first` on: those of a longer video that had this name."""
