@@ -18,7 +18,7 @@ from dataset.options import SEED, Number, OptionError, Whole, checked
 from dataset.people import make_dataset
 from networks import CSENet
 from tests.support.tiny_parser import tiny_network, tiny_parser
-from utils.cli import device_option, prediction_device_option, scales_option, size_option
+from utils.cli import device_option, scales_option, size_option
 from utils.distributed import Processes
 from utils.inference import HumanParser
 from utils.inference.engines import TorchEngine
@@ -220,7 +220,7 @@ def test_drawn_people_have_a_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("device", ["mps", "mps:0"])
 def test_mps_is_for_prediction_alone(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert prediction_device_option(device) == device
+    assert device_option(device, for_prediction=True) == device
     with pytest.raises(OptionError, match="is for prediction"):
         device_option(device)
 

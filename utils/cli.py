@@ -56,7 +56,7 @@ def add_device_and_amp(parser: Any, *, for_prediction: bool = False) -> None:
     names = "cpu, cuda, cuda:1 ..., mps" if for_prediction else "cpu, cuda, cuda:1 ..."
     parser.add_argument(
         "--device",
-        type=prediction_device_option if for_prediction else device_option,
+        type=functools.partial(device_option, for_prediction=for_prediction),
         help=f"{names} (default: a CUDA GPU if there is one)",
     )
     parser.add_argument("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision (default: %(default)s)")
@@ -109,9 +109,6 @@ def device_option(text: str, *, for_prediction: bool = False) -> str:
     except ValueError as error:
         raise OptionError(str(error)) from error
     return text
-
-
-prediction_device_option = functools.partial(device_option, for_prediction=True)
 
 
 def size_option(value: str | Iterable[int]) -> tuple[int, int]:
