@@ -118,10 +118,9 @@ def accuracy() -> tuple[gr.CheckboxGroup, gr.Checkbox]:
 
 def download_buttons() -> dict[str, gr.Button]:
     """Return a button for each of `KINDS`."""
-    labels = {"mask": "Mask", "overlay": "Overlay", "cutout": "Cut-out"}
     gr.Markdown("**Download**", elem_id="download")
     with gr.Row():
-        buttons = {kind: gr.Button(labels[kind], elem_id=kind, min_width=90) for kind in KINDS}
+        buttons = {kind: gr.Button(label, elem_id=kind, min_width=90) for kind, label in KINDS.items()}
     gr.Markdown(
         "<small>The mask is a palette PNG whose values are the class indices, with all classes. Overlay and cut-out "
         "(transparent background) have what is switched on.</small>"

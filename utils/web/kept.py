@@ -94,8 +94,7 @@ class Folder:
         if path in self._stays:
             return
         with contextlib.suppress(OSError):
-            path.unlink()
-        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
             if path.parent != self.path:
                 path.parent.rmdir()
 

@@ -21,8 +21,8 @@ from utils.prediction.outputs import mask_picture
 VIEW_SIDE = 1280
 """Pixels of the longer side of what the browser gets to show; downloads have the picture's own size."""
 
-KINDS = ("mask", "overlay", "cutout")
-"""What can be downloaded."""
+KINDS = {"mask": "Mask", "overlay": "Overlay", "cutout": "Cut-out"}
+"""What can be downloaded, and what its button says."""
 
 PEOPLE = 256
 """The switch of a class has its index; that of a person this much more than the number in the person map."""
@@ -70,7 +70,7 @@ def legend_rows(parsed: Parsed, description: DatasetDescription) -> list[dict[st
 
     people = [row("people", PEOPLE + number, pixels[number]) for number in parsed.numbers if pixels[number]]
     classes = [
-        row("classes", index, counts[index], colour=_css(description.palette[index]))
+        row("classes", index, counts[index], colour=f"#{bytes(description.palette[index]).hex()}")
         for index in description.foreground
         if counts[index]
     ]
@@ -92,14 +92,14 @@ def scene(parsed: Parsed, description: DatasetDescription, shown: Sequence[int])
 
     def packed(values: NDArray[Any]) -> str:
         smaller = cv2.resize(values, size, interpolation=cv2.INTER_NEAREST) if scale < 1 else values
-        return _base64(zlib.compress(smaller.tobytes()))
+        return base64.b64encode(zlib.compress(smaller.tobytes())).decode()
 
     jpeg = io.BytesIO()
     Image.fromarray(small).save(jpeg, "JPEG", quality=88)
     return {
         "width": size[0],
         "height": size[1],
-        "picture": f"data:image/jpeg;base64,{_base64(jpeg.getvalue())}",
+        "picture": f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}",
         "classes": packed(parsed.classes),
         "people": None if parsed.people is None else packed(parsed.people.astype("<u2")),
         "first_person": PEOPLE,
@@ -167,11 +167,3 @@ def _names(parsed: Parsed, description: DatasetDescription) -> dict[int, str]:
     """Return what each switch is called."""
     people = {PEOPLE + number: f"Person {number}" for number in parsed.numbers}
     return dict(enumerate(description.class_names)) | people
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _css(colour: NDArray[np.uint8]) -> str:
-    return "#" + bytes(colour).hex()
