@@ -40,17 +40,6 @@ class Outputs:
         """Return the file for the video of a kind that is made of the video called `name`."""
         return self.folder / kind / f"{name}{VIDEO_SUFFIX}"
 
-    def results(self, source: Source) -> dict[str, Options]:
-        """Return the paths inside the folder of what is wanted of an input, with the options of each alone.
-
-        The results of all frames of a video are one: their folder.
-        """
-        if not source.is_video:
-            return {f"{kind}/{source.name}{SUFFIXES[kind]}": self.own_options.get(kind, {}) for kind in self.kinds}
-        videos: dict[str, Options] = {f"{kind}/{source.name}{VIDEO_SUFFIX}": {} for kind in self.video_kinds}
-        frames = self.kinds if self.each_frame else ()
-        return videos | {f"{kind}/{source.name}{FRAMES_SUFFIX}": self.own_options.get(kind, {}) for kind in frames}
-
     def complete(self, source: Source) -> bool:
         """Return whether everything that is wanted of an input is there."""
         names = [source.name]
@@ -86,8 +75,17 @@ class Job:
 
     @property
     def results(self) -> dict[str, Options]:
-        """The paths of its results inside the output folder, with the options that matter to each alone."""
-        return self.outputs.results(self.source)
+        """The paths of its results inside the output folder, with the options that matter to each alone.
+
+        Those of all frames of a video are one: their folder.
+        """
+        name, outputs = self.source.name, self.outputs
+        kinds = {kind: outputs.own_options.get(kind, {}) for kind in outputs.kinds}
+        if not self.source.is_video:
+            return {f"{kind}/{name}{SUFFIXES[kind]}": own for kind, own in kinds.items()}
+        videos: dict[str, Options] = {f"{kind}/{name}{VIDEO_SUFFIX}": {} for kind in outputs.video_kinds}
+        frames = {f"{kind}/{name}{FRAMES_SUFFIX}": own for kind, own in kinds.items()}
+        return videos | frames if outputs.each_frame else videos
 
 
 @dataclass(frozen=True)
