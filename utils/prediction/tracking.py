@@ -1,5 +1,6 @@
 """People in the frames of a video: who is who from frame to frame, in boxes that move smoothly."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class PersonTracker:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     def update(self, found: Sequence[Person]) -> list[Person]:
         """Return the people of the next frame, by their numbers, of those that a detector found in it."""
@@ -61,19 +62,15 @@ class PersonTracker:
         )
         for track in self._tracks:
             track.missed += 1
-        matched: set[int] = set()
+        new = dict(enumerate(found))
         for value, number, index in pairs:
             track = self._tracks[number]
-            if value >= LEAST_OVERLAP and track.missed and index not in matched:
-                matched.add(index)
+            if value >= LEAST_OVERLAP and track.missed and index in new:
+                person = new.pop(index)
                 track.missed = 0
-                box = _between(track.person.box, found[index].box)
-                track.person = found[index]._replace(box=box, number=track.person.number)
+                track.person = person._replace(box=_between(track.person.box, person.box), number=track.person.number)
         self._tracks = [track for track in self._tracks if track.missed <= PATIENCE]
-        for index, person in enumerate(found):
-            if index not in matched:
-                self._count += 1
-                self._tracks.append(_Track(person._replace(number=self._count)))
+        self._tracks += [_Track(person._replace(number=next(self._numbers))) for person in new.values()]
         return [track.person for track in self._tracks]
 
 
