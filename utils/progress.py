@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import Any
 
 from tqdm import tqdm
 
@@ -24,12 +25,9 @@ class Progress:
         self.first = self.done = done
         self.note = ""
         self.start = self.last_line = time.monotonic()
-        terminal = not quiet and sys.stderr is not None and sys.stderr.isatty()
-        self.bar = (
-            tqdm(total=total, initial=done, desc=self.title, unit=unit, dynamic_ncols=True, smoothing=0.1)
-            if terminal
-            else None
-        )
+        self.bar: tqdm[Any] | None = None
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
+            self.bar = tqdm(total=total, initial=done, desc=self.title, unit=unit, dynamic_ncols=True, smoothing=0.1)
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count work, and show a note beside it (such as the loss) from now on."""

@@ -56,9 +56,7 @@ def _enlarged(picture: Picture, classes: NDArray[np.uint8]) -> tuple[Picture, ND
         return picture, classes
     size = (classes.shape[1] * factor, classes.shape[0] * factor)
     larger = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
-    return np.asarray(larger, np.uint8), np.asarray(
-        cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST), np.uint8
-    )
+    return np.asarray(larger, np.uint8), classes.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _with_legend(
