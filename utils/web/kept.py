@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -87,7 +87,7 @@ class Folder:
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path, self._limit = path, limit
-        self._stays = frozenset(self._files())
+        self._stays = self._files()
 
     def remove(self, path: Path) -> None:
         """Remove one of the files, and its folder where that is empty then."""
@@ -101,7 +101,7 @@ class Folder:
     def tidy(self, room: int = 0) -> None:
         """Remove old files, and then the oldest, until `room` bytes more are within the limit."""
         files = []
-        for path in self._files():
+        for path in self._files() - self._stays:
             with contextlib.suppress(OSError):  # gone meanwhile
                 status = path.lstat()
                 files.append((status.st_mtime, status.st_size + _BLOCKS, path))
@@ -111,7 +111,5 @@ class Folder:
                 self.remove(path)
                 used -= size
 
-    def _files(self) -> Iterator[Path]:
-        stays = getattr(self, "_stays", ())
-        for parent, _, names in os.walk(self.path):
-            yield from (path for name in names if (path := Path(parent, name)) not in stays)
+    def _files(self) -> set[Path]:
+        return {Path(parent, name) for parent, _, names in os.walk(self.path) for name in names}
