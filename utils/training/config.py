@@ -78,7 +78,7 @@ class TrainConfig:
     amp: str | None = option(
         None, "mixed precision (default: bf16 where the GPU has it, else off)", choices=list(AMP_DTYPES)
     )
-    compile: bool = option(False, "compile the backbone's blocks first, which takes a minute or more")
+    compile: bool = option(False, "for GPUs: compile the backbone's blocks first, which takes a minute or more")
     deterministic: bool = option(False, "the same bits in every run (on a GPU: as far as it can)")
 
     snapshot_dir: str = option("snapshots", "where snapshots and logs go")
