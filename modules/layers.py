@@ -94,7 +94,10 @@ def made_once(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
         is_plain = type(like) in (Tensor, nn.Parameter) and not torch.compiler.is_compiling()
         if not is_plain or torch.jit.is_tracing():
             return make(*lengths, **keywords)
-        return kept(cast(tuple[int, ...], lengths), like.device, like.dtype)
+        matrix = kept(cast(tuple[int, ...], lengths), like.device, like.dtype)
+        if type(matrix) is not Tensor:  # a fake one: under FakeTensorMode, although `like` is a real one
+            kept.cache_clear()
+        return matrix
 
     return get
 

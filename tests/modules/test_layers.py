@@ -74,18 +74,25 @@ class Operations(TorchDispatchMode):
 
 
 def test_a_matrix_is_made_once_for_each_device_and_type_and_serves_training_after_a_prediction() -> None:
-    weight = torch.randn(3, 4, requires_grad=True)
+    weight = torch.randn(6, 4, requires_grad=True)
     with torch.inference_mode():
         first = resize_matrix(6, 11, like=weight)
     with Operations() as operations:
         assert resize_matrix(6, 11, like=weight) is first
     assert operations.count == 0
-    (first @ torch.randn(6, 3) @ weight).sum().backward()
+    (first @ weight).sum().backward()  # which keeps the matrix: PyTorch refuses those that only predictions may use
     assert resize_matrix(6, 11, like=weight.double()).dtype == torch.float64
     assert resize_matrix(6, 11, like=weight.to("meta")).is_meta
     with FakeTensorMode():
         assert isinstance(resize_matrix(6, 11, like=torch.empty(3)), FakeTensor)
     assert resize_matrix(6, 11, like=weight) is first
+
+
+def test_a_fake_matrix_is_not_kept_for_real_maps() -> None:
+    maps = torch.randn(2, 9, 3)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert isinstance(resize_matrix(9, 13, like=maps), FakeTensor)
+    assert type(resize_matrix(9, 13, like=maps) @ maps) is Tensor
 
 
 def test_classifier_adds_its_bias() -> None:
