@@ -113,7 +113,7 @@ def _require_same_split(output: Path, splits: dict[str, list[str]]) -> None:
     """Raise DatasetError where an earlier run has split the photographs differently."""
     for split, ids in splits.items():
         folders = [output / folder for folder in LAYOUTS["lip"][split][:2]]
-        others = {path.stem for folder in folders for path in folder.glob("[!.]*")} - set(ids)
+        others = {path.stem for folder in folders for path in folder.glob("[!.]*") if path.is_file()} - set(ids)
         if others:
             raise DatasetError(
                 f"{folders[0]} has photographs that are not in this {split} split ({min(others)} "

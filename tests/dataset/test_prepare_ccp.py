@@ -145,6 +145,7 @@ def test_it_may_be_repeated_but_not_with_another_split(
     output = tmp_path / "ccp"
     assert prepare(source, output) == 0
     (output / "train_images/._0001.jpg").write_bytes(b"macOS")
+    (output / "train_images/@eaDir").mkdir()  # Synology's
     assert prepare(source, output) == 0
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     assert prepare(source, output, "--all") == 2
