@@ -202,9 +202,11 @@ def _become(command: dict[str, Any]) -> None:
         os.dup2(file, number)
         os.close(file)
     # Those of before may have had files where these have pipes, in which nobody can seek.
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-    os.getppid = lambda: command["parent"]
+    # Of this process alone: a DataLoader's worker ends when its own parent is no longer the same.
+    this, own_parent = os.getpid(), os.getppid
+    os.getppid = lambda: command["parent"] if os.getpid() == this else own_parent()
     os.chdir(command["cwd"])
     os.environ.clear()
     os.environ.update(command["environment"])
