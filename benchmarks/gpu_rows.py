@@ -51,10 +51,7 @@ Row = tuple[str, str, str]
 def prepared(options: argparse.Namespace, amp: str) -> tuple[CSENet, Tensor, Tensor]:
     """Return a network, and images and labels, in the layout that belongs to `amp`."""
     layout = torch.contiguous_format if amp == "off" else None
-    network, images, labels = network_and_batch(options.batch, options.size, options, layout)
-    if options.compile and amp != "off":
-        compile_blocks(network)
-    return network, images, labels
+    return network_and_batch(options.batch, options.size, options, layout)
 
 
 def training(options: argparse.Namespace, amp: str) -> tuple[Callable[[], Tensor], Callable[[], object]]:
@@ -63,6 +60,9 @@ def training(options: argparse.Namespace, amp: str) -> tuple[Callable[[], Tensor
     criterion = CSENetLoss(CLASSES)
     with torch.no_grad(), autocast(images.device, amp):
         out = network(images)
+    if options.compile and amp != "off":
+        # After that pass: blocks of 8 kinds with gradients are all that PyTorch compiles, any more would not be.
+        compile_blocks(network)
     return training_step(network, images, labels, criterion, amp), loss_alone(criterion, out, labels)
 
 
@@ -132,7 +132,7 @@ def main() -> int:
     add = parser.add_argument
     add("--batch", type=IMAGES_AT_ONCE, default=16, help="images a step (16)")
     add("--depth", type=int, default=101, choices=(50, 101), help="of the backbone (101)")
-    add("--compile", action="store_true", help="compile the backbone's blocks in the bf16 rows")
+    add("--compile", action="store_true", help="compile the backbone's blocks in the bf16 training step")
     options = parser.parse_args()
     device = torch.device(options.device)
     if device.type != "cuda":

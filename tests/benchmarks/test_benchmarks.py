@@ -1,5 +1,6 @@
 """The benchmarks check what they measure, and their figures come out; most run in this process, which is faster."""
 
+import argparse
 import contextlib
 import importlib
 import io
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks import training_step
+from benchmarks import gpu_rows, training_step
 from benchmarks.harness import yardstick
 from networks import CSENet
 from tests.support.building import SHORT, empty_network
@@ -153,6 +154,21 @@ def test_scaling_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Monke
     assert re.search(r"^processes +1\n +training step +[\d.]+$", printed, re.MULTILINE)
     with Image.open(tmp_path / "scaling.png") as picture:
         assert picture.size == (3 * 420, 320)
+
+
+@pytest.mark.usefixtures("_short_backbone")
+def test_blocks_of_a_step_are_compiled_for_passes_with_gradients_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch compiles one function 8 times, for the 8 kinds of blocks, and leaves what comes after that as it is."""
+    with_gradients: list[bool] = []
+
+    def note(network: nn.Module) -> None:
+        network.register_forward_pre_hook(lambda *_: with_gradients.append(torch.is_grad_enabled()))
+
+    monkeypatch.setattr(gpu_rows, "compile_blocks", note)
+    options = argparse.Namespace(batch=2, size=(65, 65), depth=50, device="cpu", compile=True)
+    step, _ = gpu_rows.training(options, "bf16")
+    step()
+    assert with_gradients == [True]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no GPU")
