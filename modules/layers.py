@@ -80,7 +80,8 @@ def made_once(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """Keep what `make(*lengths, like=tensor)` returns, which depends on lengths, device and type alone.
 
     Making such a matrix takes a GPU some ten kernels, and a step has thirty of them, the same ones in each. The result
-    must not be changed. What PyTorch compiles, exports or traces makes its own: there lengths may be symbols.
+    must not be changed. What PyTorch compiles, exports or traces makes its own: there lengths may be symbols. So does
+    another CUDA stream than the default one, which nothing tells to wait, and a CUDA graph, which is captured on one.
     """
 
     @functools.lru_cache(maxsize=64)
@@ -92,7 +93,7 @@ def made_once(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
     def get(*lengths: P.args, **keywords: P.kwargs) -> Tensor:
         like = cast(Tensor, keywords["like"])
         is_plain = type(like) in (Tensor, nn.Parameter) and not torch.compiler.is_compiling()
-        if not is_plain or torch.jit.is_tracing():
+        if not is_plain or torch.jit.is_tracing() or (like.is_cuda and _on_other_stream(like.device)):
             return make(*lengths, **keywords)
         matrix = kept(cast(tuple[int, ...], lengths), like.device, like.dtype)
         if type(matrix) is not Tensor:  # a fake one: under FakeTensorMode, although `like` is a real one
@@ -100,6 +101,10 @@ def made_once(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
         return matrix
 
     return get
+
+
+def _on_other_stream(device: torch.device) -> bool:
+    return torch.cuda.current_stream(device) != torch.cuda.default_stream(device)
 
 
 @made_once

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dataset.targets import distribution_targets, edge_targets
+from modules.layers import resize_matrix
 from networks import CSENet, CSENetOutput
 from tests.golden.recorded import label_maps, random_images
 from tests.support.building import trainable_copy
@@ -104,3 +105,11 @@ def test_targets_and_counts_are_those_of_the_cpu() -> None:
     matrices[0].update(prediction, labels)
     matrices[1].update(prediction.cuda(), labels.numpy())
     assert (matrices[0].matrix == matrices[1].matrix).all()
+
+
+def test_matrices_are_kept_for_the_default_stream_alone() -> None:
+    like = torch.zeros(3, device="cuda")
+    kept = resize_matrix(6, 11, like=like)
+    assert resize_matrix(6, 11, like=like) is kept
+    with torch.cuda.stream(torch.cuda.Stream()):
+        assert resize_matrix(6, 11, like=like) is not kept
