@@ -1,10 +1,12 @@
 """The two evaluation scripts, on drawn people and a short network with the recorded weights."""
 
+import contextlib
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.usefixtures("short_backbones")
 
 ROOT = Path(__file__).parents[3]
 IMAGES = 4
+MULTI_SCALE = (0.75, 1.0, 1.25)
 
 Evaluate = Callable[..., dict[str, Any]]
 
@@ -54,12 +57,12 @@ def snapshot(people: Path, short_network: CSENet, tmp_path_factory: pytest.TempP
     return path
 
 
-@pytest.fixture
-def evaluate(people: Path, snapshot: Path, tmp_path: Path) -> Evaluate:
+@pytest.fixture(scope="module")
+def evaluate(people: Path, snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
     """Evaluate and return the report."""
 
     def evaluate(*options: str, checkpoint: Path = snapshot, scales: tuple[float, ...] = (1.0,)) -> dict[str, Any]:
-        path = tmp_path / "report.json"
+        path = tmp_path_factory.mktemp("report") / "report.json"
         arguments = ["--data-dir", str(people), "--checkpoint", str(checkpoint), "--device", "cpu"]
         status = run("test", scales, [*arguments, "--report", str(path), "--num-workers", "0", *options])
         assert status == 0
@@ -68,18 +71,41 @@ def evaluate(people: Path, snapshot: Path, tmp_path: Path) -> Evaluate:
     return evaluate
 
 
+class Plain(NamedTuple):
+    """What an evaluation by default gives."""
+
+    report: dict[str, Any]
+    table: str
+    maps: Path
+
+
+@pytest.fixture(scope="module")
+def plain(evaluate: Evaluate, tmp_path_factory: pytest.TempPathFactory) -> Plain:
+    """An evaluation by default, made once: loading the network and parsing with it takes seconds."""
+    maps = tmp_path_factory.mktemp("plain") / "maps"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        report = evaluate("--save-predictions", str(maps))
+    return Plain(report, printed.getvalue(), maps)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(evaluate: Evaluate) -> dict[str, Any]:
+    """The report of the multi-scale protocol, in this process and one image at a time."""
+    return evaluate("--batch-size", "1", scales=MULTI_SCALE)
+
+
 def without_rate(report: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in report.items() if key != "images_per_second"}
 
 
 def test_saved_predictions_have_exact_centres_and_the_report_counts_them_beside_the_published_measure(
-    evaluate: Evaluate, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: Plain, people: Path
 ) -> None:
-    report = evaluate("--save-predictions", str(tmp_path / "maps"))
+    report = plain.report
     description = load_description(people)
     confusion, boundary = ConfusionMatrix(20), BoundaryIoU(20)
     for path in sorted((people / "val_segmentations").iterdir()):
-        label, prediction = read_label(path, description), read_label(tmp_path / "maps" / path.name, description)
+        label, prediction = read_label(path, description), read_label(plain.maps / path.name, description)
         assert len(np.unique(prediction)) > 2, "the test needs predictions of several classes"
         confusion.update(prediction, label)
         boundary.update(prediction, label)
@@ -97,7 +123,6 @@ def test_saved_predictions_have_exact_centres_and_the_report_counts_them_beside_
     assert [iou or 0 for iou in exact["iou"].values()] == confusion.iou.tolist()
     assert report["mean_iou"] != exact["mean_iou"], "110 x 80 is even"
     assert (report["images"], report["scales"], report["mirror"]) == (IMAGES, [1.0], True)
-    table = capsys.readouterr().out
     shoe = [figures[key]["Left-shoe"] for figures in (report, exact) for key in ("iou", "boundary_iou")]
     mean = [figures[key] for figures in (report, exact) for key in ("mean_iou", "mean_boundary_iou")]
     for name, values in {
@@ -106,7 +131,9 @@ def test_saved_predictions_have_exact_centres_and_the_report_counts_them_beside_
         "pixel accuracy": [report["pixel_accuracy"], exact["pixel_accuracy"]],
         "mean accuracy": [report["mean_accuracy"], exact["mean_accuracy"]],
     }.items():
-        assert re.search(" +".join([f"^{name}", *(f"{value:.2f}" for value in values)]) + "$", table, re.MULTILINE)
+        assert re.search(
+            " +".join([f"^{name}", *(f"{value:.2f}" for value in values)]) + "$", plain.table, re.MULTILINE
+        )
 
 
 class GivenCrops:
@@ -138,10 +165,10 @@ def scored(crops: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8
 
 
 def test_saved_predictions_are_scored_as_the_evaluation_scored_them_by_the_exact_centre(
-    evaluate: Evaluate, people: Path, tmp_path: Path
+    plain: Plain, people: Path, tmp_path: Path
 ) -> None:
-    exact = evaluate("--save-predictions", str(tmp_path / "maps"))["exact_centre"]
-    arguments = ["--data-dir", str(people), "--predictions", str(tmp_path / "maps")]
+    exact = plain.report["exact_centre"]
+    arguments = ["--data-dir", str(people), "--predictions", str(plain.maps)]
     assert run("test", (1.0,), [*arguments, "--report", str(tmp_path / "scored.json")]) == 0
     scored = json.loads((tmp_path / "scored.json").read_text())
     assert {name: scored[name] for name in exact} == exact
@@ -191,16 +218,16 @@ def test_the_table_of_a_set_with_all_classes_speaks_of_none_absent(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_batch_size_and_workers_do_not_change_the_numbers(evaluate: Evaluate) -> None:
-    scales = (0.75, 1.0)
-    one = evaluate("--batch-size", "1", scales=scales)
-    three = evaluate("--batch-size", "3", "--num-workers", "2", scales=scales)
-    assert without_rate(one) == without_rate(three)
-    assert one["scales"] == [0.75, 1.0]
+def test_batch_size_and_workers_do_not_change_the_numbers(evaluate: Evaluate, one_by_one: dict[str, Any]) -> None:
+    three = evaluate("--batch-size", "3", "--num-workers", "2", scales=MULTI_SCALE)
+    assert without_rate(three) == without_rate(one_by_one)
+    assert three["scales"] == list(MULTI_SCALE)
 
 
 @pytest.mark.slow
-def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, snapshot: Path, tmp_path: Path) -> None:
+def test_processes_do_not_change_the_numbers(
+    one_by_one: dict[str, Any], people: Path, snapshot: Path, tmp_path: Path
+) -> None:
     """The multi-scale script, in two processes, against one call in this process."""
     path = tmp_path / "two.json"
     options = ["--data-dir", str(people), "--checkpoint", str(snapshot), "--report", str(path), "--num-workers", "0"]
@@ -211,24 +238,24 @@ def test_processes_do_not_change_the_numbers(evaluate: Evaluate, people: Path, s
     assert f"{IMAGES}/{IMAGES} images" in result.stderr
     two = json.loads(path.read_text())
     assert two["images"] == IMAGES
-    assert without_rate(two) == without_rate(evaluate(scales=(0.75, 1.0, 1.25)))
+    assert without_rate(two) == without_rate(one_by_one)
 
 
 def test_the_published_layout_gives_the_numbers_of_the_snapshot(
-    evaluate: Evaluate, short_network: CSENet, tmp_path: Path
+    evaluate: Evaluate, plain: Plain, short_network: CSENet, tmp_path: Path
 ) -> None:
     """It carries no input size, which must be given, and no classes, which the dataset names."""
     path = tmp_path / "LIP_epoch_Best.pth"
     torch.save({f"module.{name}": t for name, t in to_published(short_network.state_dict()).items()}, path)
     published = evaluate("--input-size", "65,65", checkpoint=path)
-    assert without_rate(published) == without_rate(evaluate())
+    assert without_rate(published) == without_rate(plain.report)
     assert load_model(path).model.input_size == (473, 473)
 
 
-def test_mirror_is_part_of_the_protocol(evaluate: Evaluate) -> None:
-    with_mirror, without = evaluate(), evaluate("--no-mirror")
+def test_mirror_is_part_of_the_protocol(evaluate: Evaluate, plain: Plain) -> None:
+    without = evaluate("--no-mirror")
     assert without["mirror"] is False
-    assert with_mirror["mean_iou"] != without["mean_iou"]
+    assert plain.report["mean_iou"] != without["mean_iou"]
 
 
 def test_pictures_show_labels_and_predictions(evaluate: Evaluate, tmp_path: Path) -> None:
