@@ -14,6 +14,7 @@ import torch
 import utils.inference.loading
 from dataset.people import draw_person
 from networks import CSENet
+from tests.support.building import without_middle_stages
 from tests.support.tiny_parser import CROP, LIP, tiny_network
 from utils import device
 from utils.checkpoint.files import CheckpointError
@@ -75,13 +76,14 @@ def test_every_engine_takes_images_of_any_size(other: Engine, shape: tuple[int, 
 
 @pytest.mark.slow
 def test_openvino_computes_the_whole_network_at_odd_sizes(short_network: CSENet) -> None:
-    """The only one with all layers; converting takes seconds."""
+    """The only one with layers of all kinds; converting takes seconds."""
     need_openvino()
-    engine = OpenVinoEngine(short_network, cores=1)
+    network = without_middle_stages(short_network)
+    engine = OpenVinoEngine(network, cores=1)
     for shape in ((1, 3, 97, 97), (2, 3, 140, 67)):
         images = torch.randn(shape)
         with torch.inference_mode():
-            expected = short_network(images).final
+            expected = network(images).final
         torch.testing.assert_close(engine(images), expected, rtol=0, atol=1e-3)
 
 
