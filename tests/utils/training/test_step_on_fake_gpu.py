@@ -37,7 +37,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[CSENet]:
 
 def training_state(network: nn.Module, amp: str) -> TrainingState:
     """Return what `take_step` needs of a training's state."""
-    config = SimpleNamespace(accumulate=2, amp=amp, mixup=True, random_seed=0)
+    config = SimpleNamespace(accumulate=2 if amp == "fp16" else 1, amp=amp, mixup=True, random_seed=0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
     state = SimpleNamespace(
         config=config,
@@ -70,7 +70,10 @@ def amp(request: pytest.FixtureRequest) -> str:
 def test_a_step_stays_on_the_gpu_and_waits_for_it_only_where_the_loss_must(
     network: CSENet, amp: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both of its batches, one of them mixed up with itself, forward, losses, backward and the optimiser's update."""
+    """Batches that are mixed up with themselves, forward, losses, backward and the optimiser's update.
+
+    A batch alone, and two of them where gradients are scaled, which is where the second batch has most to do.
+    """
     monkeypatch.setattr("utils.training.step.MIXUP_PROBABILITY", 1.0)
     state = training_state(network.train(), amp)
     with NoWaiting():
