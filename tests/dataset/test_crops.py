@@ -45,14 +45,18 @@ class TwoEpochs(Sampler[list[tuple[int, int]]]):
 
 
 def load(samples: dict[str, list[Sample]], workers: int) -> list[tuple[Tensor, Tensor]]:
-    loader: DataLoader[dict[str, Tensor]] = DataLoader(
+    loader: Any = DataLoader(
         training_crops(samples),
         batch_sampler=TwoEpochs(),
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=worker_init,
     )
-    return [(batch["image"], batch["label"]) for _ in range(2) for batch in loader]
+    try:
+        return [(batch["image"], batch["label"]) for _ in range(2) for batch in loader]
+    finally:
+        if workers > 0:  # a loader that an error keeps in a cycle would wait ten seconds for them when it is collected
+            loader._iterator._shutdown_workers()
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
