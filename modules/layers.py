@@ -3,14 +3,14 @@
 import functools
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import ParamSpec, cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 NEGATIVE_SLOPE = 0.01
-P = ParamSpec("P")
+Make = TypeVar("Make", bound=Callable[..., Tensor])
 
 
 def conv_bn_act(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
@@ -76,7 +76,7 @@ def leaky_relu() -> nn.LeakyReLU:
     return nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
 
 
-def made_once(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
+def made_once(make: Make) -> Make:
     """Keep what `make(*lengths, like=tensor)` returns, which depends on lengths, device and type alone.
 
     Making such a matrix takes a GPU some ten kernels, and a step has thirty of them, the same ones in each. The result
@@ -87,20 +87,19 @@ def made_once(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
     @functools.lru_cache(maxsize=64)
     def kept(lengths: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
         with torch.inference_mode(False), torch.no_grad():  # a step may need it that was made for a prediction
-            return make(*lengths, like=torch.empty((), device=device, dtype=dtype))  # type: ignore[arg-type]
+            return make(*lengths, like=torch.empty((), device=device, dtype=dtype))
 
     @functools.wraps(make)
-    def get(*lengths: P.args, **keywords: P.kwargs) -> Tensor:
-        like = cast(Tensor, keywords["like"])
+    def get(*lengths: int, like: Tensor) -> Tensor:
         is_plain = type(like) in (Tensor, nn.Parameter) and not torch.compiler.is_compiling()
         if not is_plain or torch.jit.is_tracing() or (like.is_cuda and _on_other_stream(like.device)):
-            return make(*lengths, **keywords)
-        matrix = kept(cast(tuple[int, ...], lengths), like.device, like.dtype)
+            return make(*lengths, like=like)
+        matrix = kept(lengths, like.device, like.dtype)
         if type(matrix) is not Tensor:  # a fake one: under FakeTensorMode, although `like` is a real one
             kept.cache_clear()
         return matrix
 
-    return get
+    return cast(Make, get)
 
 
 def _on_other_stream(device: torch.device) -> bool:

@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import runpy
+import shlex
 import shutil
 import signal
 import socket
@@ -137,7 +138,8 @@ def stand_in(folder: Path) -> dict[str, str]:
     The Python that they name is a file in `folder`.
     """
     python = folder / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {Path(__file__).with_name("python.py")} "$@"\n')
+    program = shlex.join([sys.executable, "-I", "-S", str(Path(__file__).with_name("python.py"))])
+    python.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
     python.chmod(0o755)
     return {"PYTHON": str(python), "PYTHON_EXEC": str(python), FORKING: str(forking_pid())}
 

@@ -55,7 +55,7 @@ def _batch_loss(state: TrainingState, batch: dict[str, Tensor], batch_number: in
         images = (1 - MIXUP_SHARE) * images + MIXUP_SHARE * images[order]
     images = images.contiguous(memory_format=state.layout)
     dtype = AMP_DTYPES[config.amp]
-    # GPUs have the memory, and compiled networks decide themselves what to keep.
+    # GPUs have the memory, and compiled blocks decide themselves what to keep.
     lean = device.type == "cpu" and not config.compile
     with (
         torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),

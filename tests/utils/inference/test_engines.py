@@ -75,7 +75,7 @@ def test_every_engine_takes_images_of_any_size(other: Engine, shape: tuple[int, 
 
 
 @pytest.mark.slow
-def test_openvino_computes_the_whole_network_at_odd_sizes(short_network: CSENet) -> None:
+def test_openvino_computes_layers_of_all_kinds_at_odd_sizes(short_network: CSENet) -> None:
     """The only one with layers of all kinds; converting takes seconds."""
     need_openvino()
     network = without_middle_stages(short_network)

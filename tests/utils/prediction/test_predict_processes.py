@@ -60,7 +60,7 @@ def test_an_interrupted_run_goes_on_with_another_number_of_processes(
 ) -> None:
     slow = {"BATCH_SECONDS": "1.5"}
     processes = started.start_together(2, SCRIPT, arguments(folder, "--batch-size", "1"), environment=slow)
-    started.wait_for(lambda: len(inputs_recorded(folder)) >= 2, "two masks", 60)
+    started.wait_for(lambda: len(inputs_recorded(folder)) >= 2, "two results", 60)
     for process in processes:  # as torchrun does
         process.send_signal(signal.SIGTERM)
     assert 0 not in [process.wait() for process in processes]

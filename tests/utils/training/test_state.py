@@ -58,7 +58,7 @@ def test_a_state_that_was_saved_and_loaded_takes_the_same_next_step(tmp_path: Pa
 def test_a_step_on_a_cpu_is_lean_unless_the_network_is_compiled(
     compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A compiled network decides itself what it keeps for the backward pass."""
+    """Compiled blocks decide themselves what they keep for the backward pass."""
     lean: list[nn.Module] = []
 
     def note(network: nn.Module) -> AbstractContextManager[None]:
