@@ -1,12 +1,13 @@
 """Ctrl-C while a program is still importing: one line and status 130, at every entry point."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support import started
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = [
@@ -31,7 +32,7 @@ def test_ctrl_c_during_the_imports_is_one_line(program: str, tmp_path: Path) -> 
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=started.heed_ctrl_c,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nInterrupted.\n")

@@ -5,7 +5,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset.prepare_ccp import main, split_ids
+from tests.support import started
 from tests.support.clothing import HAIR, TAGS, make_repository
 
 scipy_io = pytest.importorskip("scipy.io", reason="scipy reads and writes the MATLAB files")
@@ -138,14 +138,15 @@ def test_a_file_that_crashes_scipy_is_told_and_the_next_one_read(
 
 
 def test_ctrl_c_is_one_line_with_a_process_that_reads(source: Path) -> None:
-    for other in split_ids()["train"][1:]:  # all, so that there is time for Ctrl-C on a busy machine
+    for other in split_ids()["train"][1:200]:
         os.link(source / f"photos/{ID}.jpg", source / f"photos/{other}.jpg")
         os.link(source / LABEL, source / f"annotations/pixel-level/{other}.mat")
     output = source.parent / "out"
     command = [sys.executable, "-m", "dataset.prepare_ccp", "--source", str(source), "--output", str(output)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while process.poll() is None and not list(output.glob("train_images/*.jpg")):
-        time.sleep(0.01)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=started.heed_ctrl_c
+    )
+    started.wait_for(lambda: list(output.glob("train_images/*.jpg")), "the first photograph")
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=60)[1] == "\nInterrupted.\n"
     assert process.returncode == 128 + signal.SIGINT

@@ -161,6 +161,11 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def heed_ctrl_c() -> None:
+    """Let this process be interrupted; for `preexec_fn`. Those of tests in a shell's background would ignore it too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @functools.cache
 def forking_pid() -> int:
     """Return the process that forks: the one that a variable names, else one that lives as long as this process."""
@@ -197,7 +202,7 @@ def _write(path: Path, number: int) -> None:
 def _become(command: dict[str, Any]) -> None:
     """Be what `python SCRIPT ARGUMENTS` would be."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heed_ctrl_c()
     outputs = (command["folder"] / name for name in command["outputs"])
     for number, path in enumerate([os.devnull, *outputs]):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
