@@ -2,7 +2,7 @@
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 import torch
@@ -13,9 +13,40 @@ NEGATIVE_SLOPE = 0.01
 Make = TypeVar("Make", bound=Callable[..., Tensor])
 
 
+class JoinedConv2d(nn.Conv2d):
+    """A convolution of several maps, as of one that has the channels of all. Those that none of them has are zeros."""
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Map one or several maps (N, C_i, H, W) to (N, out, H', W')."""
+        return conv2d_of_joined(maps, self.weight, self.bias, self.stride, self.padding, self.dilation)
+
+
+def conv2d_of_joined(
+    maps: Sequence[Tensor],
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    padding: str | tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Tensor:
+    """Return F.conv2d of torch.cat(maps, dim=1), without joining the maps.
+
+    Each meets its part of the weights and the results are added: no joined map is made, and kept for the backward pass.
+    """
+    channels = [x.shape[1] for x in maps]
+    if channels == [weight.shape[1]]:
+        return F.conv2d(maps[0], weight, bias, stride, padding, dilation)
+    left = weight.shape[1] - sum(channels)
+    weights = weight.split([*channels, left] if left else channels, dim=1)
+    out = F.conv2d(maps[0], weights[0], bias, stride, padding, dilation)
+    for x, part in zip(maps[1:], weights[1:], strict=False):
+        out = out + F.conv2d(x, part, None, stride, padding, dilation)
+    return out
+
+
 def conv_bn_act(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
     """Return convolution (no bias, same padding) -> BatchNorm -> LeakyReLU: (N, in, H, W) -> (N, out, H, W)."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+    conv = JoinedConv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
     return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(out_channels), act=leaky_relu()))
 
 
@@ -26,16 +57,8 @@ def conv_bn_act_1d(in_channels: int, out_channels: int, kernel_size: int) -> nn.
 
 
 def joined_conv_bn_act(layers: nn.Sequential, *maps: Tensor) -> Tensor:
-    """Return layers(torch.cat(maps, dim=1)), of layers that `conv_bn_act` made, without joining the maps.
-
-    Each meets its part of the weights and the results are added: no joined map is made, and kept for the backward pass.
-    """
-    conv = cast(nn.Conv2d, layers[0])
-    weights = conv.weight.split([x.shape[1] for x in maps], dim=1)
-    out = F.conv2d(maps[0], weights[0], conv.bias, padding=conv.padding)
-    for x, weight in zip(maps[1:], weights[1:], strict=True):
-        out = out + F.conv2d(x, weight, padding=conv.padding)
-    return cast(Tensor, layers[1:](out))
+    """Return layers(torch.cat(maps, dim=1)), of layers that `conv_bn_act` made, without joining the maps."""
+    return cast(Tensor, layers[1:](layers[0](*maps)))
 
 
 def classifier(in_channels: int, num_classes: int) -> nn.Sequential:

@@ -49,6 +49,5 @@ class PixelAffinity(nn.Module):
         refined = (values.flatten(2) @ affinity.to(values.dtype)).view_as(values)
         # The same as self.merge(torch.cat([x, resize(refined, x.shape[-2:])], dim=1)).
         conv = cast(nn.Conv2d, self.merge[0])
-        of_x = F.conv2d(x, conv.weight[:, : x.shape[1]], conv.bias, padding=1)
         of_refined = conv3x3_of_resized(refined, conv.weight[:, x.shape[1] :], x.shape[-2:])
-        return cast(Tensor, self.merge[1:](of_x + of_refined))
+        return cast(Tensor, self.merge[1:](conv(x) + of_refined))

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from modules.winograd import use_winograd
 from networks import CSENetOutput
 from utils.checkpoint.files import CheckpointError, CheckpointNotFoundError
 from utils.checkpoint.metadata import NetworkMetadata, read_metadata
@@ -60,6 +61,8 @@ class TorchEngine:
         channels_last = device.type == "cpu" or self.amp_dtype is not None
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.model = folded(model, self._placed)
+        if device.type == "cpu" and self.amp_dtype is None:
+            use_winograd(self.model)
         if self.amp_dtype is not None:
             # As autocast would in every pass.
             for module in self.model.modules():

@@ -1,0 +1,111 @@
+"""3 x 3 convolutions with half of the multiplications, by Winograd's minimal filtering (Lavin and Gray, CVPR 2016).
+
+Four neighbouring results of a filter w of three taps, of six values x, take six products instead of twelve:
+
+    y = A^T ((G w) * (B^T x))
+
+The matrices follow from the points 0, 1, -1, 2, -2 and infinity. It is done along the columns of a map alone; along its
+rows each of the six is an ordinary convolution, of 1 x 3. Rounding errors of float32 are a millionth of the results.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modules.layers import conv2d_of_joined
+
+TILE = 4
+"""How many results of a column are computed together."""
+G = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+MIN_CHANNELS = 128
+"""With fewer, making the six values and adding the products takes longer than is saved."""
+MAX_WASTE = 1.3
+"""Maps whose tiles have more than so many times their rows are convolved as they are."""
+
+
+def use_winograd(network: nn.Module) -> None:
+    """Replace the convolutions of a network that is to predict on a CPU, where that makes them faster."""
+    for module in list(network.modules()):
+        for name, conv in list(module.named_children()):
+            if isinstance(conv, nn.Conv2d) and _is_faster(conv):
+                setattr(module, name, WinogradConv2d(conv))
+
+
+def _is_faster(conv: nn.Conv2d) -> bool:
+    is_plain = (
+        conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.groups == 1 and conv.padding_mode == "zeros"
+    )
+    keeps_size = conv.padding == conv.dilation and conv.dilation[0] == conv.dilation[1]
+    return is_plain and keeps_size and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS
+
+
+class WinogradConv2d(nn.Module):
+    """Does, without gradients, what a 3 x 3 convolution does that keeps the size; of several maps, as `JoinedConv2d`.
+
+    It shares the convolution's weights, which small maps need, and keeps G w beside them, twice as much.
+    """
+
+    filters: Tensor
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv, self.dilation = conv, conv.dilation[0]
+        weight = conv.weight.detach()
+        filters = torch.einsum("pk,ockl->polc", weight.new_tensor(G), weight)
+        self.register_buffer("filters", filters[:, :, None].permute(0, 1, 4, 2, 3))  # (6, out, C, 1, 3), channels last
+
+    @property
+    def weight(self) -> Tensor:
+        """The convolution's weights (out, C, 3, 3)."""
+        return self.conv.weight
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Map one or several maps (N, C_i, H, W) to (N, out, H, W)."""
+        height, d = maps[0].shape[2], self.dilation
+        tiles = -(-height // (TILE * d))
+        if TILE * d * tiles > MAX_WASTE * height:
+            return conv2d_of_joined(maps, self.weight, self.conv.bias, (1, 1), (d, d), (d, d))
+        products = []
+        for number, values in enumerate(zip(*(self._values(x, tiles) for x in maps), strict=True)):
+            bias = self.conv.bias if number == 1 else None  # the product that each result contains once
+            products.append(conv2d_of_joined(values, self.filters[number], bias, (1, 1), (0, d), (1, d)))
+        return self._results(products, tiles)[:, :, :height]
+
+    def _values(self, x: Tensor, tiles: int) -> list[Tensor]:
+        """Return the six of B^T x for all tiles, (N, C, tiles * dilation, W) each."""
+        d = self.dilation
+        padded = F.pad(x, (0, 0, d, TILE * d * (tiles + 1) - x.shape[2]))
+        rows = (padded[:, :, k * d : (k + TILE * tiles) * d].unflatten(2, (tiles, TILE * d)) for k in range(6))
+        x0, x1, x2, x3, x4, x5 = (row[:, :, :, :d] for row in rows)
+        even, odd = torch.sub(x4, x2, alpha=4), torch.sub(x3, x1, alpha=4)
+        far_even, far_odd = x4 - x2, x3 - x1
+        values = [
+            torch.sub(x4, x2, alpha=5).add_(x0, alpha=4),
+            even + odd,
+            even.sub_(odd),
+            torch.add(far_even, far_odd, alpha=2),
+            far_even.sub_(far_odd, alpha=2),
+            torch.sub(x5, x3, alpha=5).add_(x1, alpha=4),
+        ]
+        return [value.flatten(2, 3) for value in values]
+
+    def _results(self, products: list[Tensor], tiles: int) -> Tensor:
+        """Return A^T products, (N, out, 4 * tiles * dilation, W); the products are overwritten."""
+        p0, p1, p2, p3, p4, p5 = (product.unflatten(2, (tiles, self.dilation)) for product in products)
+        n, out, width = p0.shape[0], p0.shape[1], p0.shape[-1]
+        results = p0.new_empty((n, tiles, TILE, self.dilation, width, out))
+        y0, y1, y2, y3 = results.permute(2, 0, 5, 1, 3, 4)
+        near, far = p1 + p2, p3 + p4
+        near_odd, far_odd = p1.sub_(p2), p3.sub_(p4)
+        torch.add(p0.add_(near), far, out=y0)
+        torch.add(near_odd, far_odd, alpha=2, out=y1)
+        torch.add(near, far, alpha=4, out=y2)
+        torch.add(p5.add_(near_odd), far_odd, alpha=8, out=y3)
+        return results.flatten(1, 3).permute(0, 3, 1, 2)
