@@ -46,6 +46,16 @@ def test_rounding_errors_are_two_millionths_at_most(height: int) -> None:
     assert 0 < (rounded - exact).norm() < 2e-6 * exact.norm()
 
 
+def test_errors_in_bf16_are_at_most_four_times_those_of_a_convolution() -> None:
+    conv = nn.Conv2d(512, 128, 3, padding=1)
+    image = torch.randn(1, 512, 28, 9).relu_()
+    with torch.inference_mode():
+        exact = conv.double()(image.double())
+        with torch.autocast("cpu", torch.bfloat16):
+            ours, theirs = ((layer(image.bfloat16()) - exact).norm() for layer in (WinogradConv2d(conv.float()), conv))
+    assert 0 < ours < 4 * theirs
+
+
 def test_maps_too_small_for_it_are_convolved_as_they_are() -> None:
     """A pooled map of 3 rows would need as many multiplications, and twice the weights."""
     conv = nn.Conv2d(128, 128, 3, padding=1)

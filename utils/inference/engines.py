@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from modules.winograd import use_winograd
+from modules.winograd import WinogradConv2d, use_winograd
 from networks import CSENetOutput
 from utils.checkpoint.files import CheckpointError, CheckpointNotFoundError
 from utils.checkpoint.metadata import NetworkMetadata, read_metadata
@@ -61,11 +61,13 @@ class TorchEngine:
         channels_last = device.type == "cpu" or self.amp_dtype is not None
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.model = folded(model, self._placed)
-        if device.type == "cpu" and self.amp_dtype is None:
+        if device.type == "cpu":
             use_winograd(self.model)
         if self.amp_dtype is not None:
             # As autocast would in every pass.
             for module in self.model.modules():
+                if isinstance(module, WinogradConv2d):
+                    module.filters = module.filters.to(self.amp_dtype)
                 if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
                     for name, parameter in list(module.named_parameters(recurse=False)):
                         setattr(module, name, nn.Parameter(parameter.to(self.amp_dtype), requires_grad=False))

@@ -13,6 +13,7 @@ import torch
 
 import utils.inference.loading
 from dataset.people import draw_person
+from modules.winograd import use_winograd
 from networks import CSENet
 from tests.support.building import without_middle_stages
 from tests.support.tiny_parser import CROP, LIP, tiny_network
@@ -190,6 +191,7 @@ def test_weights_in_bf16_from_the_start_give_the_bits_that_autocast_gives(short_
     engine = TorchEngine(short_network, CPU, amp="bf16")
     assert sum(weight.dtype == torch.bfloat16 for weight in engine.model.parameters()) > 100
     in_float32 = folded(short_network).to(memory_format=torch.channels_last)
+    use_winograd(in_float32)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         expected = in_float32(images).final
     torch.testing.assert_close(engine(images), expected, rtol=0, atol=0)
