@@ -6,6 +6,7 @@ the class maps are compared with those of the plain network, picture by picture.
 
     python benchmarks/single_picture.py
     python benchmarks/single_picture.py --engine openvino --pictures 1 --json picture.json
+    python benchmarks/single_picture.py --amp bf16 --checkpoint snapshots/LIP_epoch_Best.pth --photographs photographs
 """
 
 import statistics
@@ -24,6 +25,7 @@ from benchmarks.inference_speed import build, recorded_network
 from dataset.command import run_command
 from dataset.descriptions import BUILT_IN
 from dataset.people import draw_person
+from utils.checkpoint.snapshots import load_model
 from utils.cli import IMAGES_AT_ONCE, parse_options
 from utils.inference import HumanParser
 from utils.inference.engines import FinalLogits
@@ -46,17 +48,27 @@ def main() -> None:
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="of the engine (off: float32)")
     parser.add_argument("--engine", choices=("torch", "openvino"), default="torch", help="what computes (torch)")
     parser.add_argument("--deterministic", action="store_true", help="each crop on one core")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="its weights, instead of random ones")
+    parser.add_argument("--photographs", type=Path, metavar="DIR", help="compare class maps of all in here")
     options = parse_options(parser)
     device = torch.device(options.device)
-    network = recorded_network(options.size)
-    description = BUILT_IN["lip"]
+    if options.checkpoint:
+        network, known = load_model(options.checkpoint, input_size=options.size)
+    else:
+        network, known = recorded_network(options.size), None
+    description = known or BUILT_IN["lip"]
     engine = build(options.engine, network, device, options.amp)
     engines = HumanParser(engine, description, options.size, deterministic=options.deterministic)
     plain = HumanParser(PlainEngine(network.to(device)), description, options.size)
     pictures = [np.ascontiguousarray(draw_person(i, PICTURE)[0][..., ::-1]) for i in range(max(options.pictures))]
-    ours, theirs = engines.predict(pictures[:2]), plain.predict(pictures[:2])
-    agreement = float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)]))
-    print(f"classes agree with the plain network's on {agreement:.3%} of the pixels", flush=True)
+    compared = sorted(options.photographs.iterdir()) if options.photographs else pictures[:2]
+    shares = [float(np.mean(engines.predict(picture) == plain.predict(picture))) for picture in compared]
+    agreement = statistics.mean(shares)
+    print(
+        f"classes agree with the plain network's on {agreement:.2%} of the pixels of {len(compared)} pictures, on "
+        f"{min(shares):.2%} of one",
+        flush=True,
+    )
     assert options.amp != "off" or agreement >= MIN_AGREEMENT, "the engine computes something else"
 
     deeplab, image = yardstick().eval().to(device), torch.randn(1, 3, *options.size, device=device)

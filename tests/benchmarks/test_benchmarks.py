@@ -17,11 +17,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks import gpu_rows, harness, training_step
+from benchmarks import gpu_rows, harness, single_picture, training_step
 from benchmarks.harness import yardstick
 from networks import CSENet
 from tests.support.building import SHORT, empty_network, without_middle_stages
 from tests.support.started import stand_in
+from utils.checkpoint.snapshots import LoadedModel
 
 pytestmark = [pytest.mark.newest_only, pytest.mark.slow]
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -98,11 +99,17 @@ def test_engines_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_quick_yardstick")
-def test_pictures_are_checked_and_measured_in_yardsticks(tmp_path: Path) -> None:
-    file = tmp_path / "picture.json"
-    options = ("--device", "cpu", "--size", "65,97", "--repeat", "1", "--warmup", "0", "--pictures", "1", "2")
-    printed = run("single_picture.py", *options, "--json", str(file))
-    assert re.search(r"^classes agree with the plain network's on (99\.9|100)", printed, re.MULTILINE)
+def test_pictures_are_checked_and_measured_in_yardsticks(
+    short_network: CSENet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(single_picture, "load_model", lambda path, input_size: LoadedModel(short_network, None))
+    for number in range(3):
+        Image.new("RGB", (40, 60), (80 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    compared = ("--checkpoint", "short.pth", "--photographs", str(tmp_path))
+    file = tmp_path.with_suffix(".json")
+    options = ("--device", "cpu", "--size", "65,81", "--repeat", "1", "--warmup", "0", "--pictures", "1", "2")
+    printed = run("single_picture.py", *options, *compared, "--json", str(file))
+    assert re.search(r"^classes agree .* on (99\.9\d|100\.00)% of the pixels of 3 pictures, on ", printed, re.MULTILINE)
     rows = json.loads(file.read_text())["rows"]
     assert [row["pictures"] for row in rows.values()] == [1, 1, 2]
     assert list(rows)[1:] == ["predict, 1 at once", "predict, 2 at once"]
