@@ -14,7 +14,6 @@ It is done along the columns of a map alone; along its rows each of the six is a
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.layers import conv2d_of_joined
@@ -88,8 +87,11 @@ class WinogradConv2d(nn.Module):
 
     def _values(self, x: Tensor, tiles: int) -> list[Tensor]:
         """Return the six of B^T x for all tiles, (N, C, tiles * dilation, W) each."""
-        d = self.dilation
-        padded = F.pad(x, (0, 0, d, TILE * d * (tiles + 1) - x.shape[2]))
+        (n, channels, height, width), d = x.shape, self.dilation
+        padded = x.new_empty((n, (TILE * (tiles + 1) + 1) * d, width, channels)).permute(0, 3, 1, 2)
+        padded[:, :, :d] = 0
+        padded[:, :, d : d + height] = x
+        padded[:, :, d + height :] = 0
         rows = (padded[:, :, k * d : (k + TILE * tiles) * d].unflatten(2, (tiles, TILE * d)) for k in range(6))
         x0, x1, x2, x3, x4, x5 = (row[:, :, :, :d] for row in rows)
         even, odd = torch.sub(x4, x2, alpha=FAR**2), torch.sub(x3, x1, alpha=FAR**2)

@@ -67,7 +67,8 @@ class TorchEngine:
             # As autocast would in every pass.
             for module in self.model.modules():
                 if isinstance(module, WinogradConv2d):
-                    module.filters = module.filters.to(self.amp_dtype)
+                    for name, buffer in list(module.named_buffers(recurse=False)):
+                        setattr(module, name, buffer.to(self.amp_dtype))
                 if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
                     for name, parameter in list(module.named_parameters(recurse=False)):
                         setattr(module, name, nn.Parameter(parameter.to(self.amp_dtype), requires_grad=False))
