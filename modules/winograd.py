@@ -57,7 +57,12 @@ class WinogradConv2d(nn.Module):
         super().__init__()
         self.conv, self.dilation = conv, conv.dilation[0]
         others = {point: [other for other in POINTS if other != point] for point in POINTS}
-        scales = {point: math.prod(point - other for other in others[point]) for point in POINTS}
+        # The products at NEAR times NEAR², at FAR times FAR: so no map has to be multiplied by a number alone.
+        factors = (1, NEAR**2, NEAR**2, FAR, FAR)
+        scales = {
+            point: math.prod(point - other for other in others[point]) / factor
+            for point, factor in zip(POINTS, factors, strict=True)
+        }
         g = [*([point**power / scales[point] for power in range(3)] for point in POINTS), [0, 0, 1]]
         weight = conv.weight.detach()
         filters = torch.einsum("pk,ockl->polc", weight.new_tensor(g), weight)
@@ -114,8 +119,8 @@ class WinogradConv2d(nn.Module):
         y0, y1, y2, y3 = results.permute(2, 0, 5, 1, 3, 4)
         near, far = p1 + p2, p3 + p4
         near_odd, far_odd = p1.sub_(p2), p3.sub_(p4)
-        torch.add(p0.add_(near), far, out=y0)
-        torch.add(near_odd * NEAR, far_odd, alpha=FAR, out=y1)
-        torch.add(near.mul_(NEAR**2), far, alpha=FAR**2, out=y2)
-        torch.add(p5.add_(near_odd, alpha=NEAR**3), far_odd, alpha=FAR**3, out=y3)
+        torch.add(p0.add_(near, alpha=NEAR**-2), far, alpha=1 / FAR, out=y0)
+        torch.add(far_odd, near_odd, alpha=1 / NEAR, out=y1)
+        torch.add(near, far, alpha=FAR, out=y2)
+        torch.add(p5.add_(near_odd, alpha=NEAR), far_odd, alpha=FAR**2, out=y3)
         return results.flatten(1, 3).permute(0, 3, 1, 2)
