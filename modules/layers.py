@@ -36,10 +36,9 @@ def conv2d_of_joined(
     channels = [x.shape[1] for x in maps]
     if channels == [weight.shape[1]]:
         return F.conv2d(maps[0], weight, bias, stride, padding, dilation)
-    left = weight.shape[1] - sum(channels)
-    weights = weight.split([*channels, left] if left else channels, dim=1)
+    weights = weight[:, : sum(channels)].split(channels, dim=1)
     out = F.conv2d(maps[0], weights[0], bias, stride, padding, dilation)
-    for x, part in zip(maps[1:], weights[1:], strict=False):
+    for x, part in zip(maps[1:], weights[1:], strict=True):
         out = out + F.conv2d(x, part, None, stride, padding, dilation)
     return out
 
