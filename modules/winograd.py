@@ -26,6 +26,8 @@ MIN_CHANNELS = 128
 """With fewer, making the six values and adding the products takes longer than is saved."""
 MAX_WASTE = 1.3
 """Maps whose tiles have more than so many times their rows are convolved as they are."""
+STRIP = 2**14
+"""Larger maps are done in strips of about so many pixels, which needs less memory and as much time."""
 
 
 def use_winograd(network: nn.Module) -> None:
@@ -84,19 +86,27 @@ class WinogradConv2d(nn.Module):
         if TILE * d * tiles > MAX_WASTE * height:
             return conv2d_of_joined(maps, self.weight, self.conv.bias, (1, 1), (d, d), (d, d))
         biases = [None] * len(self.filters) if self.biases is None else self.biases
-        products = [
-            conv2d_of_joined(values, weight, bias, (1, 1), (0, d), (1, d))
-            for *values, weight, bias in zip(*(self._values(x, tiles) for x in maps), self.filters, biases, strict=True)
-        ]
-        return self._results(products, tiles)[:, :, :height]
+        at_once = max(1, STRIP // (TILE * d * maps[0].shape[3]))
+        strips = []
+        for first in range(0, tiles, at_once):
+            values = (self._values(x, first, min(at_once, tiles - first)) for x in maps)
+            products = [
+                conv2d_of_joined(parts, weight, bias, (1, 1), (0, d), (1, d))
+                for *parts, weight, bias in zip(*values, self.filters, biases, strict=True)
+            ]
+            strips.append(self._results(products))
+        results = strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
+        return results.flatten(1, 3).permute(0, 3, 1, 2)[:, :, :height]
 
-    def _values(self, x: Tensor, tiles: int) -> list[Tensor]:
-        """Return the six of B^T x for all tiles, (N, C, tiles * dilation, W) each."""
+    def _values(self, x: Tensor, first: int, tiles: int) -> list[Tensor]:
+        """Return the six of B^T x for tiles from the first one on, (N, C, tiles * dilation, W) each."""
         (n, channels, height, width), d = x.shape, self.dilation
-        padded = x.new_empty((n, (TILE * (tiles + 1) + 1) * d, width, channels)).permute(0, 3, 1, 2)
-        padded[:, :, :d] = 0
-        padded[:, :, d : d + height] = x
-        padded[:, :, d + height :] = 0
+        begin, length = (TILE * first - 1) * d, (TILE * (tiles + 1) + 1) * d
+        above, end = max(0, -begin), min(length, height - begin)
+        padded = x.new_empty((n, length, width, channels)).permute(0, 3, 1, 2)
+        padded[:, :, :above] = 0
+        padded[:, :, above:end] = x[:, :, begin + above : begin + end]
+        padded[:, :, end:] = 0
         rows = (padded[:, :, k * d : (k + TILE * tiles) * d].unflatten(2, (tiles, TILE * d)) for k in range(6))
         x0, x1, x2, x3, x4, x5 = (row[:, :, :, :d] for row in rows)
         even, odd = torch.sub(x4, x2, alpha=FAR**2), torch.sub(x3, x1, alpha=FAR**2)
@@ -111,11 +121,11 @@ class WinogradConv2d(nn.Module):
         ]
         return [value.flatten(2, 3) for value in values]
 
-    def _results(self, products: list[Tensor], tiles: int) -> Tensor:
-        """Return A^T products, (N, out, 4 * tiles * dilation, W); the products are overwritten."""
-        p0, p1, p2, p3, p4, p5 = (product.unflatten(2, (tiles, self.dilation)) for product in products)
-        n, out, width = p0.shape[0], p0.shape[1], p0.shape[-1]
-        results = p0.new_empty((n, tiles, TILE, self.dilation, width, out))
+    def _results(self, products: list[Tensor]) -> Tensor:
+        """Return A^T products, (N, tiles, 4, dilation, W, out); the products are overwritten."""
+        p0, p1, p2, p3, p4, p5 = (product.unflatten(2, (-1, self.dilation)) for product in products)
+        n, out, tiles, d, width = p0.shape
+        results = p0.new_empty((n, tiles, TILE, d, width, out))
         y0, y1, y2, y3 = results.permute(2, 0, 5, 1, 3, 4)
         near, far = p1 + p2, p3 + p4
         near_odd, far_odd = p1.sub_(p2), p3.sub_(p4)
@@ -123,4 +133,4 @@ class WinogradConv2d(nn.Module):
         torch.add(far_odd, near_odd, alpha=1 / NEAR, out=y1)
         torch.add(near, far, alpha=FAR, out=y2)
         torch.add(p5.add_(near_odd, alpha=NEAR), far_odd, alpha=FAR**2, out=y3)
-        return results.flatten(1, 3).permute(0, 3, 1, 2)
+        return results

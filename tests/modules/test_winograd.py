@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from modules import winograd
 from modules.layers import JoinedConv2d
 from modules.winograd import WinogradConv2d, use_winograd
 from networks import CSENet
@@ -20,6 +21,7 @@ from networks import CSENet
     dilation=st.integers(1, 3),
     bias=st.booleans(),
     layout=st.sampled_from([torch.contiguous_format, torch.channels_last]),
+    strip=st.sampled_from([1, 30, winograd.STRIP]),
 )
 def test_the_results_are_the_convolutions(
     channels: list[int],
@@ -29,10 +31,12 @@ def test_the_results_are_the_convolutions(
     dilation: int,
     bias: bool,
     layout: torch.memory_format,
+    strip: int,
 ) -> None:
     conv = JoinedConv2d(sum(channels) + missing, 4, 3, padding=dilation, dilation=dilation, bias=bias).double()
     maps = [torch.randn(n, count, *size, dtype=torch.float64).to(memory_format=layout) for count in channels]
-    with torch.inference_mode():
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "STRIP", strip)
         torch.testing.assert_close(WinogradConv2d(conv)(*maps), conv(*maps), rtol=1e-11, atol=1e-11)
 
 
