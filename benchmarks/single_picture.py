@@ -62,6 +62,8 @@ def main() -> None:
     plain = HumanParser(PlainEngine(network.to(device)), description, options.size)
     pictures = [np.ascontiguousarray(draw_person(i, PICTURE)[0][..., ::-1]) for i in range(max(options.pictures))]
     compared = sorted(options.photographs.iterdir()) if options.photographs else pictures[:2]
+    if not compared:
+        raise ValueError(f"'{options.photographs}' is empty: there is nothing to compare")
     shares = [float(np.mean(engines.predict(picture) == plain.predict(picture))) for picture in compared]
     agreement = statistics.mean(shares)
     print(

@@ -32,6 +32,7 @@ def conv2d_of_joined(
     """Return F.conv2d of torch.cat(maps, dim=1), without joining the maps.
 
     Each meets its part of the weights and the results are added: no joined map is made, and kept for the backward pass.
+    Weights of more channels than the maps have meet zeros.
     """
     channels = [x.shape[1] for x in maps]
     if channels == [weight.shape[1]]:
