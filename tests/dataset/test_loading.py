@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,15 @@ FATAL = "photo_3.jpg"
 
 
 @pytest.fixture(autouse=True)
-def _pytorch_watches_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loader whose process was killed ends the program, and PyTorch's watch with it; here there are more loaders."""
+def _pytorch_watches_its_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A loader whose process was killed ends the program, and PyTorch's watch with it; here there are more loaders.
+
+    The next one's watch would report processes of this one that end late.
+    """
     monkeypatch.setattr(torch.utils.data._utils.signal_handling, "_SIGCHLD_handler_set", False)
+    yield
+    for process in multiprocessing.active_children():
+        process.join()
 
 
 def read_all(monkeypatch: pytest.MonkeyPatch, end: "object") -> None:
