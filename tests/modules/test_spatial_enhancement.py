@@ -58,6 +58,33 @@ def test_outside_of_the_map_is_zero() -> None:
     assert warp(torch.ones(1, 4, 6, 6), flow).count_nonzero() == 0
 
 
+@pytest.mark.parametrize("size", [(6, 9), (3, 3), (11, 4), (1, 1), (1, 7)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_predictions_with_the_channels_last_sample_the_same(
+    size: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some positions are outside, some so far that no integer holds them."""
+    features = torch.randn(2, 5, *size).to(dtype)
+    flow = 8 * torch.randn(2, 2, 6, 9)
+    flow[:, :, 0, 0], flow[:, 0, 1, 1], flow[:, 1, 2, 2] = 1e30, -1e30, 1e30
+    expected = warp(features, flow.to(dtype))
+    monkeypatch.delattr(F, "grid_sample")
+    with torch.inference_mode():
+        sampled = warp(features.to(memory_format=torch.channels_last), flow.to(dtype))
+    assert sampled.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(sampled, expected, rtol=0, atol=0.02 if dtype == torch.bfloat16 else 1e-6)
+
+
+def test_positions_that_are_no_numbers_read_nothing_outside_of_the_map() -> None:
+    features, flow = torch.randn(1, 2, 3, 4).to(memory_format=torch.channels_last), torch.zeros(1, 2, 3, 4)
+    flow[:, :, 1, 1] = math.nan
+    with torch.inference_mode():
+        sampled = warp(features, flow)
+    expected = features.clone()
+    expected[:, :, 1, 1] = math.nan
+    torch.testing.assert_close(sampled, expected, rtol=0, atol=1e-5, equal_nan=True)
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 7, 13, 24, 25, 118, 119, 500])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_base_grid_is_linspace_in_float32(width: int, dtype: torch.dtype) -> None:
