@@ -6,6 +6,7 @@ both maps with spatial compensation), and a 3 x 3 convolution that sees the proj
 
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,16 +39,22 @@ class EnhancementStage(nn.Module):
         """Map low (N, low_channels, H, W) and high (N, high_channels, H', W') to (N, channels, H, W)."""
         detail = self.low_project(low)
         low, high = self.channel_enhancement(detail, self.high_project(high))
-        reduced = self.high_reduce(high), self.low_reduce(low)
-        low, high = warp(low, _flow(self.low_flow, *reduced)), warp(high, _flow(self.high_flow, *reduced))
+        low_flow, high_flow = self._flows(self.high_reduce(high), self.low_reduce(low))
+        low, high = warp(low, low_flow), warp(high, high_flow)
         return joined_conv_bn_act(self.merge, self.compensation(low, high), detail)
 
+    def _flows(self, high: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the flow fields (N, 2, H, W) of both maps, by high (N, C, H', W') and low (N, C, H, W)."""
+        heads = self.low_flow, self.high_flow
+        weights = [cast(nn.Conv2d, conv).weight for _, conv in heads]
+        if self.training:  # each has a draw of dropout of its own
+            parts = [_flow(w, dropout(high), dropout(low)) for w, (dropout, _) in zip(weights, heads, strict=True)]
+        else:
+            parts = list(_flow(torch.cat(weights), high, low).split(2, dim=1))
+        return parts[0], parts[1]
 
-def _flow(head: nn.Sequential, high: Tensor, low: Tensor) -> Tensor:
-    """Return head(torch.cat([resize(high, low.shape[-2:]), low], dim=1)): channels are dropped before they are resized.
 
-    Maps high (N, C, H', W') and low (N, C, H, W) to a flow field (N, 2, H, W).
-    """
-    dropout, conv = head
-    of_high, of_low = cast(nn.Conv2d, conv).weight.split((high.shape[1], low.shape[1]), dim=1)
-    return conv3x3_of_resized(dropout(high), of_high, low.shape[-2:]) + F.conv2d(dropout(low), of_low, padding=1)
+def _flow(weight: Tensor, high: Tensor, low: Tensor) -> Tensor:
+    """Return the 3 x 3 convolution of torch.cat([resize(high, low.shape[-2:]), low], dim=1): (N, out, H, W)."""
+    of_high, of_low = weight.split((high.shape[1], low.shape[1]), dim=1)
+    return conv3x3_of_resized(high, of_high, low.shape[-2:]) + F.conv2d(low, of_low, padding=1)

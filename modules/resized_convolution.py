@@ -18,17 +18,17 @@ from modules.layers import made_once, resize, resize_matrix
 def conv3x3_of_resized(small: Tensor, weight: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     """Return conv2d(resize(small, size), weight, padding=1), with `resize` that of `modules.layers`.
 
-    small: (N, C, h, w). weight: (out, C, 3, 3). size: (H, W). Returns (N, out, H, W).
+    small: (N, C, h, w). weight: (out, C, 3, 3). size: (H, W). Returns (N, out, H, W), with the channels last.
     """
     if torch.jit.is_tracing():  # which OpenVINO converts by, and which takes numbers made of sizes for constants
         return F.conv2d(resize(small, size), weight, padding=1)
-    n, out, (h, w) = small.shape[0], weight.shape[0], small.shape[2:]
-    mixing = weight.permute(0, 2, 3, 1).flatten(0, 2)  # (out * 3 * 3, C)
-    mixed = (mixing @ small.flatten(2)).view(n, out, 3, 3, h, w)  # (N, out, dy, dx, h, w)
+    out, (h, w) = weight.shape[0], small.shape[2:]
+    mixing = weight.permute(2, 3, 0, 1).flatten(0, 2)  # (dy * dx * out, C)
+    mixed = F.conv2d(small, mixing[:, :, None, None]).permute(0, 3, 2, 1)  # (N, w, h, dy * dx * out)
     rows, columns = _shifted_resize(h, size[0], like=mixed), _shifted_resize(w, size[1], like=mixed)
     # Joined by `cat`: exporting for any size would fail at a reshape of two axes into one.
-    wide = torch.cat(mixed.unbind(dim=3), dim=-1) @ columns.T  # (N, out, dy, h, W)
-    return rows @ torch.cat(wide.unbind(dim=2), dim=-2)
+    tall = rows @ torch.cat(mixed.split(3 * out, dim=3), dim=2)  # (N, w, H, dx * out)
+    return (columns @ torch.cat(tall.transpose(1, 2).split(out, dim=3), dim=2)).permute(0, 3, 1, 2)
 
 
 @made_once
