@@ -35,4 +35,6 @@ class ContextAlignment(nn.Module):
 
 def _pool_3x3(x: Tensor) -> Tensor:
     """Average a map (N, C, H, W) into 3 x 3 bins: (N, C, 3, 3)."""
-    return bin_means(bin_means(x, 3).transpose(2, 3), 3).transpose(2, 3)
+    # Channels before the averaged axis: a row's pixels are a matrix then, of maps with the channels last, too.
+    of_columns = bin_means(x.permute(0, 2, 1, 3), 3)  # (N, H, C, 3)
+    return bin_means(of_columns.permute(0, 3, 2, 1), 3).permute(0, 2, 3, 1)

@@ -14,7 +14,8 @@ def bin_means(x: Tensor, bins: int) -> Tensor:
     in every run.
     """
     overlaps = _overlaps(x.shape[-1], bins, like=x)
-    return x @ overlaps.to(x.dtype) / overlaps.sum(dim=0).to(x.dtype)
+    sums = overlaps.T.to(x.dtype) @ x.transpose(-1, -2)
+    return sums.transpose(-1, -2) / overlaps.sum(dim=0).to(x.dtype)
 
 
 @made_once
