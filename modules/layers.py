@@ -40,7 +40,7 @@ def conv2d_of_joined(
     weights = weight[:, : sum(channels)].split(channels, dim=1)
     out = F.conv2d(maps[0], weights[0], bias, stride, padding, dilation)
     for x, part in zip(maps[1:], weights[1:], strict=True):
-        out = out + F.conv2d(x, part, None, stride, padding, dilation)
+        out += F.conv2d(x, part, None, stride, padding, dilation)
     return out
 
 

@@ -40,7 +40,8 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return cast(Tensor, self.relu(out + shortcut))
+        out += shortcut
+        return cast(Tensor, self.relu(out))
 
 
 class ResNet(nn.Module):
