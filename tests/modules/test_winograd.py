@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from modules import winograd
 from modules.layers import JoinedConv2d
-from modules.winograd import WinogradConv2d, use_winograd
+from modules.winograd import WinogradConv2d, filtered_conv2d, use_winograd, winograd_forward
 from networks import CSENet
 
 
@@ -95,3 +96,78 @@ def test_most_3x3_convolutions_of_the_network_are_replaced() -> None:
     before = sum(isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) for module in network.modules())
     use_winograd(network)
     assert (before, sum(isinstance(module, WinogradConv2d) for module in network.modules())) == (71, 47)
+
+
+@settings(deadline=None)
+@given(
+    channels=st.integers(1, 3),
+    out=st.integers(1, 3),
+    n=st.integers(1, 2),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 5)),
+    dilation=st.integers(1, 3),
+    layout=st.sampled_from([torch.contiguous_format, torch.channels_last]),
+    strip=st.sampled_from([1, 30, winograd.STRIP]),
+)
+def test_results_and_gradients_of_training_are_the_convolutions(
+    channels: int,
+    out: int,
+    n: int,
+    size: tuple[int, int],
+    dilation: int,
+    layout: torch.memory_format,
+    strip: int,
+) -> None:
+    x = torch.randn(n, channels, *size, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    weight = torch.randn(out, channels, 3, 3, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "STRIP", strip)
+        ours = filtered_conv2d(x, weight, dilation)
+        theirs = F.conv2d(x, weight, None, 1, dilation, dilation)
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+        upstream = torch.randn_like(theirs)
+        gradients, expected = (torch.autograd.grad(y, (x, weight), upstream) for y in (ours, theirs))
+    torch.testing.assert_close(gradients, expected, rtol=1e-11, atol=1e-11)
+    assert gradients[1].stride() == weight.stride()
+
+
+def test_rounding_errors_of_gradients_are_those_of_convolutions_but_for_a_factor() -> None:
+    x, weight = torch.randn(2, 128, 60, 47).relu_().requires_grad_(), torch.randn(128, 128, 3, 3).requires_grad_()
+    upstream = torch.randn(2, 128, 60, 47)
+    exact = torch.autograd.grad(F.conv2d(x.double(), weight.double(), padding=1), (x, weight), upstream.double())
+    rounded = torch.autograd.grad(filtered_conv2d(x, weight, 1), (x, weight), upstream)
+    for ours, true in zip(rounded, exact, strict=True):
+        assert 0 < (ours - true).norm() < 3e-6 * true.norm()
+
+
+def test_a_training_step_filters_large_maps_and_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    filtered: list[torch.Size] = []
+
+    def spy(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        filtered.append(weight.shape)
+        return filtered_conv2d(x, weight, dilation)
+
+    monkeypatch.setattr(winograd, "filtered_conv2d", spy)
+    network = nn.Sequential(
+        JoinedConv2d(3, 128, 3, padding=1, bias=False),
+        JoinedConv2d(160, 128, 3, padding=1, bias=False),  # of channels that the map does not have, too
+        nn.Conv2d(128, 128, 3, padding=1, bias=False),
+    ).to(memory_format=torch.channels_last)
+    forwards = [module.forward for module in network]
+
+    def step(layout: torch.memory_format, size: int, amp: bool = False) -> Tensor:
+        images = torch.ones(2, 3, size, size).contiguous(memory_format=layout)
+        with torch.autocast("cpu", torch.bfloat16, enabled=amp), winograd_forward(network):
+            return network(images)
+
+    expected = network(torch.ones(2, 3, 48, 48))
+    torch.testing.assert_close(step(torch.channels_last, 48), expected)
+    assert filtered == [(128, 128, 3, 3)]
+    for otherwise in (
+        lambda: step(torch.channels_last, 24),
+        lambda: step(torch.channels_last, 48, amp=True),
+        lambda: network.to(memory_format=torch.contiguous_format) and step(torch.contiguous_format, 48),
+        lambda: network.to(memory_format=torch.channels_last).eval() and step(torch.channels_last, 48),
+    ):
+        otherwise()
+    assert len(filtered) == 1
+    assert [module.forward for module in network] == forwards
