@@ -1,5 +1,6 @@
 """The network against the published one: what it predicts, and one training step of it."""
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from modules import winograd
 from networks import CSENet
 from tests.golden.recorded import label_maps, load, random_images
 from tests.support.building import Build, trainable_copy
 from utils.checkpoint import to_published
 from utils.losses import CSENetLoss
+from utils.training.step import training_forward
 
 MAPS = ("coarse", "body", "final", "edge")
 STRIPS = ("rows", "cols")
@@ -75,15 +78,28 @@ class Step(NamedTuple):
     state: dict[str, float]
 
 
-@pytest.fixture(scope="module", params=[torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.fixture(
+    scope="module",
+    params=[(torch.float64, False), (torch.float32, False), (torch.float32, True)],
+    ids=["float64", "float32", "float32 filtered"],
+)
 def step(request: pytest.FixtureRequest, network: CSENet) -> Step:
-    """The recorded training step: dropout off, BatchNorm in training mode."""
+    """The recorded training step: dropout off, BatchNorm in training mode; filtered, as large maps are on a CPU."""
+    dtype, is_filtered = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "MIN_PIXELS", 0)
+        return _step(trainable_copy(network).to(dtype), is_filtered)
+
+
+def _step(model: CSENet, is_filtered: bool) -> Step:
     recorded = load("train_97")
-    model = trainable_copy(network).to(request.param)
+    dtype = next(model.parameters()).dtype
+    if is_filtered:
+        model.to(memory_format=torch.channels_last)
     for module in model.modules():
         if isinstance(module, nn.Dropout2d):
             module.p = 0.0
-    images = random_images(int(recorded["image_seed"]), recorded["image_shape"]).to(request.param)
+    images = random_images(int(recorded["image_seed"]), recorded["image_shape"]).to(dtype)
     labels = label_maps(int(recorded["label_seed"]), *(int(n) for n in recorded["image_shape"][[0, 2, 3]]))
     optimizer = torch.optim.SGD(
         model.parameters(),
@@ -91,15 +107,17 @@ def step(request: pytest.FixtureRequest, network: CSENet) -> Step:
         momentum=float(recorded["momentum"]),
         weight_decay=float(recorded["weight_decay"]),
     )
-    total, terms = CSENetLoss(20)(model(images), labels)
-    assert total.dtype == request.param
+    with training_forward(model, images.device, "off") if is_filtered else contextlib.nullcontext():
+        out = model(images)
+    total, terms = CSENetLoss(20)(out, labels)
+    assert total.dtype == dtype
     total.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     gradient_norms = {name: tensor.norm().item() for name, tensor in to_published(gradients).items()}
     optimizer.step()
     state = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     return Step(
-        request.param,
+        dtype,
         total.item(),
         {name: term.item() for name, term in terms.items()},
         gradient_norms,
