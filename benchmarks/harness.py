@@ -24,8 +24,8 @@ from networks import CSENet, CSENetOutput
 from utils.cli import device_option, size_option
 from utils.device import AMP_DTYPES
 from utils.losses import CSENetLoss
+from utils.training.memory import lean_forward
 from utils.training.state import fastest_layout
-from utils.training.step import training_forward
 
 CLASSES = Whole(1, 255, "a label map has no more")
 PACKAGES = ("torch", "torchvision", "numpy", "openvino", "onnxruntime")
@@ -101,12 +101,12 @@ def training_step(
     The learning rate is 0 and dropout the same each time, so that every step does the same work on the same numbers.
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4, fused=True)
-    is_ours = isinstance(criterion, CSENetLoss)
+    lean = isinstance(criterion, CSENetLoss) and images.device.type == "cpu"
 
     def step() -> Tensor:
         torch.manual_seed(0)
         optimizer.zero_grad(set_to_none=True)
-        with training_forward(network, images.device, amp) if is_ours else autocast(images.device, amp):
+        with autocast(images.device, amp), lean_forward(network) if lean else contextlib.nullcontext():
             out = network(images)
         loss = criterion(out, labels)[0]
         loss.backward()

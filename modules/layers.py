@@ -2,12 +2,15 @@
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from modules.joined_convolution import conv2d_of_joined
+from modules.winograd import filtered_conv2d_of_joined, trains_faster_filtered
 
 NEGATIVE_SLOPE = 0.01
 Make = TypeVar("Make", bound=Callable[..., Tensor])
@@ -18,30 +21,9 @@ class JoinedConv2d(nn.Conv2d):
 
     def forward(self, *maps: Tensor) -> Tensor:
         """Map one or several maps (N, C_i, H, W) to (N, out, H', W')."""
+        if not is_traced() and trains_faster_filtered(self, maps[0]):
+            return filtered_conv2d_of_joined(maps, self.weight, self.dilation[0])
         return conv2d_of_joined(maps, self.weight, self.bias, self.stride, self.padding, self.dilation)
-
-
-def conv2d_of_joined(
-    maps: Sequence[Tensor],
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: tuple[int, ...],
-    padding: str | tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> Tensor:
-    """Return F.conv2d of torch.cat(maps, dim=1), without joining the maps.
-
-    Each meets its part of the weights and the results are added: no joined map is made, and kept for the backward pass.
-    Weights of more channels than the maps have meet zeros.
-    """
-    channels = [x.shape[1] for x in maps]
-    if channels == [weight.shape[1]]:
-        return F.conv2d(maps[0], weight, bias, stride, padding, dilation)
-    weights = weight[:, : sum(channels)].split(channels, dim=1)
-    out = F.conv2d(maps[0], weights[0], bias, stride, padding, dilation)
-    for x, part in zip(maps[1:], weights[1:], strict=True):
-        out += F.conv2d(x, part, None, stride, padding, dilation)
-    return out
 
 
 def conv_bn_act(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:

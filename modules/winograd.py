@@ -14,7 +14,6 @@ The gradient of the input is such a convolution, too. That of the weights takes 
 gradient, each known at the same places: G^T ((B^T x) * (A dy)).
 """
 
-import contextlib
 import functools
 import math
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
-from modules.layers import JoinedConv2d, conv2d_of_joined
+from modules.joined_convolution import conv2d_of_joined
 
 TILE = 4
 """How many results of a column are computed together."""
@@ -98,33 +97,23 @@ class WinogradConv2d(nn.Module):
         return _convolved(maps, self.filters, self.biases, d)
 
 
-@contextlib.contextmanager
-def winograd_forward(network: nn.Module) -> Iterator[None]:
-    """Have the forward pass inside filter large maps, and the backward pass their gradients.
+def trains_faster_filtered(conv: nn.Conv2d, x: Tensor) -> bool:
+    """Return whether a training step is faster where this convolution of x is filtered, and so are its gradients.
 
-    That is for training steps on a CPU, in float32 and with the channels last; others stay as they are. It concerns
-    `JoinedConv2d`, of which all are that gain much.
+    That is on a CPU, in float32 and with the channels last, for large maps.
     """
-    convs = [module for module in network.modules() if type(module) is JoinedConv2d and _is_faster(module)]
-    for conv in convs:
-        conv.forward = functools.partial(_trained, conv)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for conv in convs:
-            del conv.forward
+    n, _, height, width = x.shape
+    is_step = conv.training and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    is_plain = x.device.type == "cpu" and conv.weight.dtype == torch.float32 and conv.bias is None
+    fits = conv.weight.is_contiguous(memory_format=torch.channels_last) and n * height * width >= MIN_PIXELS
+    return is_step and is_plain and fits and _is_faster(conv) and not _wastes(x, conv.dilation[0])
 
 
-def _trained(conv: JoinedConv2d, *maps: Tensor) -> Tensor:
-    n, _, height, width = maps[0].shape
-    is_step = conv.training and conv.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    fits = conv.bias is None and conv.weight.is_contiguous(memory_format=torch.channels_last)
-    if not is_step or not fits or n * height * width < MIN_PIXELS or _wastes(maps[0], conv.dilation[0]):
-        return JoinedConv2d.forward(conv, *maps)
+def filtered_conv2d_of_joined(maps: Sequence[Tensor], weight: Tensor, dilation: int) -> Tensor:
+    """Return what `conv2d_of_joined` does, by `filtered_conv2d`."""
     channels = [x.shape[1] for x in maps]
-    weights = conv.weight[:, : sum(channels)].split(channels, dim=1)
-    parts = [filtered_conv2d(x, weight, conv.dilation[0]) for x, weight in zip(maps, weights, strict=True)]
-    return functools.reduce(torch.add, parts)
+    weights = weight[:, : sum(channels)].split(channels, dim=1)
+    return functools.reduce(torch.add, (filtered_conv2d(x, w, dilation) for x, w in zip(maps, weights, strict=True)))
 
 
 def filtered_conv2d(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
@@ -145,12 +134,14 @@ class _FilteredConv2d(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        of_x = None
+        of_x = of_weight = None
         if ctx.needs_input_grad[0]:
             of_x = _convolved([upstream], _filters(weight.flip(2, 3).transpose(0, 1)), None, ctx.dilation)
-        return of_x, _gradient_of_weight(x, weight, upstream, ctx.dilation), None
+        if ctx.needs_input_grad[1]:
+            of_weight = _gradient_of_weight(x, weight, upstream, ctx.dilation)
+        return of_x, of_weight, None
 
 
 def _gradient_of_weight(x: Tensor, weight: Tensor, upstream: Tensor, dilation: int) -> Tensor:

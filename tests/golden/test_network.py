@@ -1,7 +1,7 @@
 """The network against the published one: what it predicts, and one training step of it."""
 
-import contextlib
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from tests.golden.recorded import label_maps, load, random_images
 from tests.support.building import Build, trainable_copy
 from utils.checkpoint import to_published
 from utils.losses import CSENetLoss
-from utils.training.step import training_forward
 
 MAPS = ("coarse", "body", "final", "edge")
 STRIPS = ("rows", "cols")
@@ -88,7 +87,11 @@ def step(request: pytest.FixtureRequest, network: CSENet) -> Step:
     dtype, is_filtered = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(winograd, "MIN_PIXELS", 0)
-        return _step(trainable_copy(network).to(dtype), is_filtered)
+        spy = Mock(wraps=winograd.filtered_conv2d)
+        patch.setattr(winograd, "filtered_conv2d", spy)
+        step = _step(trainable_copy(network).to(dtype), is_filtered)
+        assert spy.called == is_filtered
+        return step
 
 
 def _step(model: CSENet, is_filtered: bool) -> Step:
@@ -107,9 +110,7 @@ def _step(model: CSENet, is_filtered: bool) -> Step:
         momentum=float(recorded["momentum"]),
         weight_decay=float(recorded["weight_decay"]),
     )
-    with training_forward(model, images.device, "off") if is_filtered else contextlib.nullcontext():
-        out = model(images)
-    total, terms = CSENetLoss(20)(out, labels)
+    total, terms = CSENetLoss(20)(model(images), labels)
     assert total.dtype == dtype
     total.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

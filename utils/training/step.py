@@ -9,11 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from dataset.normalise import normalise
-from modules.winograd import winograd_forward
 from utils.device import AMP_DTYPES
 from utils.training.memory import lean_forward
 from utils.training.state import TrainingState
@@ -55,7 +54,13 @@ def _batch_loss(state: TrainingState, batch: dict[str, Tensor], batch_number: in
         order = torch.from_numpy(random.permutation(len(images))).to(device, non_blocking=True)
         images = (1 - MIXUP_SHARE) * images + MIXUP_SHARE * images[order]
     images = images.contiguous(memory_format=state.layout)
-    with training_forward(state.network, device, config.amp, compiled=config.compile):
+    dtype = AMP_DTYPES[config.amp]
+    # GPUs have the memory, and compiled blocks decide themselves what to keep.
+    lean = device.type == "cpu" and not config.compile
+    with (
+        torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
+        lean_forward(state.network) if lean else contextlib.nullcontext(),
+    ):
         out = state.network(images)
     total, terms = state.criterion(out, labels)
     if order is not None:
@@ -64,20 +69,3 @@ def _batch_loss(state: TrainingState, batch: dict[str, Tensor], batch_number: in
         total = (1 - MIXUP_SHARE) * total + MIXUP_SHARE * other_total
         terms = {name: (1 - MIXUP_SHARE) * terms[name] + MIXUP_SHARE * other_terms[name] for name in terms}
     return total, terms
-
-
-@contextlib.contextmanager
-def training_forward(network: nn.Module, device: torch.device, amp: str, *, compiled: bool = False) -> Iterator[None]:
-    """Run the forward pass of a training step inside: in lower precision, and on a CPU with less memory and time.
-
-    Args:
-        amp: a key of AMP_DTYPES.
-        compiled: whether `torch.compile` has compiled the network's blocks, which decide themselves what to keep.
-    """
-    dtype = AMP_DTYPES[amp]
-    with contextlib.ExitStack() as contexts:
-        contexts.enter_context(torch.autocast(device.type, dtype=dtype, enabled=dtype is not None))
-        if device.type == "cpu" and not compiled:  # GPUs have the memory, and filters of their own
-            contexts.enter_context(lean_forward(network))
-            contexts.enter_context(winograd_forward(network))
-        yield

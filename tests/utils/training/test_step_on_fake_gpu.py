@@ -37,7 +37,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[CSENet]:
 
 def training_state(network: nn.Module, amp: str) -> TrainingState:
     """Return what `take_step` needs of a training's state."""
-    config = SimpleNamespace(accumulate=2 if amp == "fp16" else 1, amp=amp, compile=False, mixup=True, random_seed=0)
+    config = SimpleNamespace(accumulate=2 if amp == "fp16" else 1, amp=amp, mixup=True, random_seed=0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
     state = SimpleNamespace(
         config=config,
